@@ -1,0 +1,1 @@
+"""The market: sessions, bars, corporate actions. Pure: no files, no network, no clock."""

@@ -1,0 +1,85 @@
+"""Corporate actions, and the factors that carry prices across them.
+
+Promises: raw prices are never changed in place; a factor multiplies the prices of all sessions *before* its
+ex-date. Nothing here reads a store or the clock.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Literal
+
+ActionKind = Literal["split", "dividend"]
+
+
+@dataclass(frozen=True)
+class CorporateAction:
+    """One split or cash dividend of one symbol.
+
+    Attributes:
+        symbol: the vendor's symbol on the ex-date.
+        kind: ``"split"`` (forward, reverse, stock dividend) or ``"dividend"`` (cash).
+        ex_date: the first session on which a buyer does not receive it.
+        new_rate: split: shares held after, for each ``old_rate`` shares held before; else None.
+        old_rate: split: shares held before; else None.
+        cash_amount: dividend: cash for each share held at the close before the ex-date; else None.
+        currency: ISO 4217 code of ``cash_amount``.
+        vendor_ref: the vendor's own identity of the action, stable between downloads.
+        known_at: UTC instant from which a point-in-time reader may know it; None means when it is stored.
+    """
+
+    symbol: str
+    kind: ActionKind
+    ex_date: date
+    new_rate: Decimal | None = None
+    old_rate: Decimal | None = None
+    cash_amount: Decimal | None = None
+    currency: str = "USD"
+    vendor_ref: str = field(default="", compare=False)
+    known_at: datetime | None = field(default=None, compare=False)
+
+    def __post_init__(self) -> None:
+        """Refuse an action whose numbers cannot be applied."""
+        if self.kind == "split":
+            if not self.new_rate or not self.old_rate or self.new_rate < 0 or self.old_rate < 0:
+                raise ValueError(f"{self.symbol} {self.ex_date}: a split needs two positive rates")
+        elif self.cash_amount is None or self.cash_amount <= 0:
+            raise ValueError(f"{self.symbol} {self.ex_date}: a dividend needs a positive amount")
+
+
+@dataclass(frozen=True)
+class Factors:
+    """What to multiply the prices and volumes of all sessions before an ex-date by."""
+
+    price: float
+    volume: float
+
+
+def factors(action: CorporateAction, previous_close: float | None) -> Factors:
+    """The adjustment factors of one action.
+
+    A split of ``new`` for ``old`` shares: price × old/new, volume × new/old. A cash dividend of D after a
+    raw close of P: price × (1 - D/P), volume unchanged. Source: CRSP, "CRSP US Stock and Indices
+    Databases: Data Descriptions Guide", chapter on price adjustment; the same convention as Quandl WIKI's
+    adjusted close.
+
+    Args:
+        action: the split or dividend.
+        previous_close: raw close of the last session before the ex-date, in the dividend's currency; not
+            needed for splits.
+
+    Raises:
+        ValueError: a dividend without a previous close, or as large as the price.
+    """
+    if action.new_rate is not None and action.old_rate is not None:
+        ratio = float(action.old_rate / action.new_rate)
+        return Factors(price=ratio, volume=1.0 / ratio)
+    amount = float(action.cash_amount or 0)
+    if previous_close is None or not previous_close > amount:
+        raise ValueError(
+            f"{action.symbol} {action.ex_date}: a dividend of {amount:g} does not fit "
+            f"a previous close of {previous_close}"
+        )
+    return Factors(price=1.0 - amount / previous_close, volume=1.0)

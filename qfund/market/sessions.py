@@ -1,0 +1,81 @@
+"""Sessions: the days, opens and closes of an exchange, as ``exchange_calendars`` knows them.
+
+Promises: a session is a naive midnight date of the exchange's calendar, never a truncated UTC instant; opens
+and closes are timezone-aware UTC; half days have their own close. Nothing here knows what day today is.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from qfund.errors import NotFoundError, did_you_mean
+
+FIRST_SESSION = "1990-01-01"
+DAYS_PER_YEAR = 365.25  # ACT/365.25, see docs/guides/conventions.md
+
+
+@lru_cache(maxsize=8)
+def _calendar(name: str, end: str) -> Any:
+    import exchange_calendars
+
+    known = exchange_calendars.get_calendar_names(include_aliases=True)
+    if name not in known:
+        raise NotFoundError(
+            f"There is no exchange calendar named '{name}'.{did_you_mean(name, known)}",
+            code="UNKNOWN_CALENDAR",
+        )
+    return exchange_calendars.get_calendar(name, start=FIRST_SESSION, end=end, side="left")
+
+
+def _covering(name: str, until: date) -> Any:
+    """The calendar up to at least the end of the year of ``until`` (few distinct ends, so few builds)."""
+    return _calendar(name, f"{max(until.year, 2026)}-12-31")
+
+
+def sessions(calendar: str, since: date, until: date) -> pd.DatetimeIndex:
+    """The sessions in ``[since, until]``: naive midnights, increasing, name ``session``; may be empty.
+
+    Raises:
+        NotFoundError: no calendar of that name.
+    """
+    if until < since:
+        return pd.DatetimeIndex([], name="session")
+    found = _covering(calendar, until).sessions
+    first = found.searchsorted(pd.Timestamp(since), "left")
+    last = found.searchsorted(pd.Timestamp(until), "right")
+    return pd.DatetimeIndex(found[first:last].as_unit("us"), name="session", freq=None)
+
+
+def opens_and_closes(
+    calendar: str, since: date, until: date
+) -> tuple[pd.DatetimeIndex, pd.DatetimeIndex]:
+    """Opens and closes of the sessions in ``[since, until]``, timezone-aware UTC, one each per session."""
+    days = sessions(calendar, since, until)
+    book = _covering(calendar, until)
+    opens = pd.DatetimeIndex(book.opens.reindex(days)).as_unit("us")
+    closes = pd.DatetimeIndex(book.closes.reindex(days)).as_unit("us")
+    return (
+        opens if opens.tz is not None else opens.tz_localize("UTC"),
+        closes if closes.tz is not None else closes.tz_localize("UTC"),
+    )
+
+
+def minutes_in_session(calendar: str, since: date, until: date) -> np.ndarray:
+    """Trading minutes of each session in ``[since, until]`` (XNYS: 390, or 210 on most half days); int64."""
+    opens, closes = opens_and_closes(calendar, since, until)
+    return np.asarray((closes - opens) // pd.Timedelta(minutes=1), dtype=np.int64)
+
+
+def sessions_per_year(calendar: str, since: date, until: date) -> float:
+    """Sessions a year over ``[since, until]``, counted on the calendar; at least one year is looked at.
+
+    Used to annualise, so that a period's own holidays count and no constant 252 is assumed.
+    """
+    start = min(since, date(until.year - 1, until.month, min(until.day, 28)))
+    years = ((until - start).days + 1) / DAYS_PER_YEAR
+    return len(sessions(calendar, start, until)) / years
