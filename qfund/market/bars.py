@@ -71,8 +71,7 @@ class Bars:
         """Bars over five float64 arrays of shape (rows, symbols), without copying them."""
         columns = pd.Index(list(symbols), name="symbol", dtype=object)
         frames = {
-            name: pd.DataFrame(fields[name], index=index, columns=columns, copy=False)
-            for name in FIELDS
+            name: pd.DataFrame(fields[name], index=index, columns=columns, copy=False) for name in FIELDS
         }
         return cls(
             **frames,
@@ -116,9 +115,7 @@ class Bars:
         """The rows whose session lies in ``[since, until]``; None leaves that side open."""
         sessions = self.sessions
         start = 0 if since is None else int(sessions.searchsorted(pd.Timestamp(since), "left"))
-        stop = (
-            len(self) if until is None else int(sessions.searchsorted(pd.Timestamp(until), "right"))
-        )
+        stop = len(self) if until is None else int(sessions.searchsorted(pd.Timestamp(until), "right"))
         return self.rows(start, stop)
 
     def select(self, symbols: Iterable[str]) -> Bars:

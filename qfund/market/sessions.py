@@ -6,7 +6,7 @@ and closes are timezone-aware UTC; half days have their own close. Nothing here 
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, timedelta
 from functools import lru_cache
 from typing import Any
 
@@ -48,12 +48,10 @@ def sessions(calendar: str, since: date, until: date) -> pd.DatetimeIndex:
     found = _covering(calendar, until).sessions
     first = found.searchsorted(pd.Timestamp(since), "left")
     last = found.searchsorted(pd.Timestamp(until), "right")
-    return pd.DatetimeIndex(found[first:last].as_unit("us"), name="session", freq=None)
+    return pd.DatetimeIndex(found[first:last].as_unit("us").to_numpy(), name="session")
 
 
-def opens_and_closes(
-    calendar: str, since: date, until: date
-) -> tuple[pd.DatetimeIndex, pd.DatetimeIndex]:
+def opens_and_closes(calendar: str, since: date, until: date) -> tuple[pd.DatetimeIndex, pd.DatetimeIndex]:
     """Opens and closes of the sessions in ``[since, until]``, timezone-aware UTC, one each per session."""
     days = sessions(calendar, since, until)
     book = _covering(calendar, until)
@@ -76,6 +74,6 @@ def sessions_per_year(calendar: str, since: date, until: date) -> float:
 
     Used to annualise, so that a period's own holidays count and no constant 252 is assumed.
     """
-    start = min(since, date(until.year - 1, until.month, min(until.day, 28)))
+    start = min(since, until - timedelta(days=364))
     years = ((until - start).days + 1) / DAYS_PER_YEAR
     return len(sessions(calendar, start, until)) / years

@@ -1,0 +1,16 @@
+"""A listing is a label with dates; equal facts are equal listings."""
+
+from __future__ import annotations
+
+from dataclasses import FrozenInstanceError
+
+import pytest
+
+from qfund.market.instruments import Listing
+
+
+def test_a_listing_compares_by_its_facts_and_cannot_change() -> None:
+    assert Listing("AAPL", "Apple Inc.") == Listing("AAPL", "Apple Inc.")
+    assert Listing("AAPL", "Apple Inc.") != Listing("AAPL", "Apple Inc.", currency="EUR")
+    with pytest.raises(FrozenInstanceError):
+        Listing("AAPL", "Apple Inc.").symbol = "MSFT"  # type: ignore[misc]
