@@ -1,0 +1,265 @@
+"""One backtest, from a strategy and stored bars to a result with an identity.
+
+Promises: the strategy sees only adjusted bars and is checked for look-ahead before its result is believed; the
+money sees only raw prices and corporate actions; equal inputs give an equal run id. It never reads a file,
+prints, or stores anything: the command does that with the result.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, date, datetime
+
+import pandas as pd
+
+from qfund.backtest.costs import PRESETS, CostModel
+from qfund.backtest.engine import Market, Rules, Simulation, engine_versions, simulate
+from qfund.backtest.metrics import Metric, compute, conventions
+from qfund.errors import DataQualityError
+from qfund.market.actions import CorporateAction
+from qfund.market.bars import Bars
+from qfund.strategy.api import Strategy
+from qfund.strategy.causality import Verdict, check
+from qfund.strategy.loading import Loaded
+from qfund.strategy.targets import checked_targets
+
+
+@dataclass(frozen=True)
+class Data:
+    """What is known of the market over the whole history that was read, warm-up included.
+
+    Attributes:
+        signals: bars adjusted as the strategy wants them.
+        raw: the same rows and symbols, as traded.
+        actions: splits and dividends of these symbols.
+        delisted: symbol → last session it could trade, for those that are gone.
+        source: vendor and feed, for people: ``sample/wiki``.
+        vendor: the vendor alone.
+    """
+
+    signals: Bars
+    raw: Bars
+    actions: tuple[CorporateAction, ...] = ()
+    delisted: Mapping[str, date] = field(default_factory=dict)
+    source: str = ""
+    vendor: str = ""
+
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits over raw bars, actions and delistings: what decides the money."""
+        digest = hashlib.sha256(self.raw.fingerprint().encode())
+        ordered = sorted(self.actions, key=lambda a: (a.symbol, a.ex_date, a.kind))
+        for action in ordered:
+            numbers = [action.new_rate, action.old_rate, action.cash_amount]
+            text = "/".join("" if n is None else format(n.normalize(), "f") for n in numbers)
+            digest.update(f"{action.symbol}|{action.kind}|{action.ex_date}|{text}".encode())
+        for symbol, day in sorted(self.delisted.items()):
+            digest.update(f"{symbol}|gone|{day}".encode())
+        return digest.hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What the user asked for.
+
+    Attributes:
+        since: first session that may hold a position; None for the first stored one.
+        until: last session; None for the last stored one.
+        costs: what trading costs.
+        rules: starting cash (currency units), whole or fractional shares, which price fills.
+        benchmark: a symbol of the data to hold instead, or None for equal parts of the universe.
+        causality_samples: moments at which look-ahead is tried; 0 skips the check.
+        seed: of the sampled moments and perturbations.
+        trials: how many different runs of this strategy were recorded before, this one not counted.
+    """
+
+    since: date | None = None
+    until: date | None = None
+    costs: CostModel = PRESETS["us-equities"]
+    rules: Rules = field(default_factory=Rules)
+    benchmark: str | None = None
+    causality_samples: int = 4
+    seed: int = 0
+    trials: int = 0
+
+
+@dataclass(frozen=True)
+class Backtest:
+    """A finished backtest: what made it, what came out.
+
+    Attributes:
+        run_id: 12 hexadecimal digits of SHA-256 over ``identity``; equal inputs give equal ids.
+        identity: everything that decides the result, JSON-ready.
+        strategy: the instance that ran.
+        loaded: the file it came from.
+        data: the data that were read.
+        raw: the raw bars of the period itself, without the warm-up.
+        targets: decided weights over the period; time × symbol.
+        simulation: orders, trades, equity.
+        benchmark: equity of the benchmark on the same cash; index as the simulation's.
+        benchmark_name: for people.
+        metrics: name → value or reason.
+        verdict: of the look-ahead check; None when it was skipped.
+        warnings: plain sentences, most serious first.
+        conventions: the line that says how the numbers were computed.
+        started_at, ended_at: UTC.
+    """
+
+    run_id: str
+    identity: Mapping[str, object]
+    strategy: Strategy
+    loaded: Loaded
+    data: Data
+    raw: Bars
+    targets: pd.DataFrame
+    simulation: Simulation
+    benchmark: pd.Series
+    benchmark_name: str
+    metrics: Mapping[str, Metric]
+    verdict: Verdict | None
+    warnings: tuple[str, ...]
+    conventions: str
+    started_at: datetime
+    ended_at: datetime
+
+
+def run(loaded: Loaded, params: Mapping[str, str], data: Data, wish: Wish) -> Backtest:
+    """Decide, check, trade, measure.
+
+    Raises:
+        UsageError: parameters that the strategy does not take.
+        DataQualityError: too little history, unusable targets, or a strategy that sees the future (code
+            ``LOOKAHEAD``).
+    """
+    started_at = datetime.now(UTC)
+    strategy = loaded.make(params)
+    decided = checked_targets(strategy, data.signals)
+    verdict = _causality(loaded, params, data.signals, wish)
+    raw = data.raw.between(wish.since, wish.until)
+    if len(raw) == 0:
+        raise DataQualityError(
+            _empty_period(data.raw, wish), code="NO_BARS", fix="qfund data status"
+        )
+    targets = decided.loc[raw.index]
+    market = Market(raw=raw, actions=data.actions, delisted=dict(data.delisted))
+    simulation = simulate(market, targets, wish.costs, wish.rules)
+    benchmark, benchmark_name = _benchmark(market, wish)
+    identity = _identity(loaded, strategy, data, raw, wish)
+    fingerprint = str(identity["data"])
+    return Backtest(
+        run_id=hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12],
+        identity=identity,
+        strategy=strategy,
+        loaded=loaded,
+        data=data,
+        raw=raw,
+        targets=targets,
+        simulation=simulation,
+        benchmark=benchmark,
+        benchmark_name=benchmark_name,
+        metrics=compute(
+            simulation, calendar=raw.calendar, benchmark=benchmark, trials=wish.trials + 1
+        ),
+        verdict=verdict,
+        warnings=_warnings(simulation, verdict, targets, wish),
+        conventions=conventions(
+            simulation,
+            calendar=raw.calendar,
+            costs=wish.costs,
+            rules=wish.rules,
+            fingerprint=fingerprint,
+            as_of=data.raw.as_of,
+        ),
+        started_at=started_at,
+        ended_at=datetime.now(UTC),
+    )
+
+
+def _causality(loaded: Loaded, params: Mapping[str, str], bars: Bars, wish: Wish) -> Verdict | None:
+    if wish.causality_samples == 0:
+        return None
+    verdict = check(lambda: loaded.make(params), bars, samples=wish.causality_samples, seed=wish.seed)
+    if not verdict.ok:
+        finding = verdict.findings[0]
+        raise DataQualityError(
+            f"{loaded.name} sees the future: {finding.detail} "
+            f"(column {finding.column}, first at {finding.time}). A backtest of it would mean nothing.",
+            fix=f"qfund strategy check {loaded.path}",
+            code="LOOKAHEAD",
+            details={"kind": finding.kind, "column": finding.column, "time": finding.time},
+        )
+    return verdict
+
+
+def _empty_period(raw: Bars, wish: Wish) -> str:
+    if len(raw) == 0:
+        return "There are no bars stored for these symbols."
+    first, last = raw.sessions[0].date(), raw.sessions[-1].date()
+    asked = f"{wish.since or first} to {wish.until or last}"
+    return f"There are no bars in {asked}: the stored ones run from {first} to {last}."
+
+
+def _benchmark(market: Market, wish: Wish) -> tuple[pd.Series, str]:
+    """The same cash bought and held, without costs, dividends kept as cash."""
+    symbols: Sequence[str] = market.raw.symbols if wish.benchmark is None else (wish.benchmark,)
+    name = (
+        "equal parts, bought and held" if wish.benchmark is None else f"{wish.benchmark}, bought and held"
+    )
+    held = Market(
+        raw=market.raw.select(symbols),
+        actions=tuple(action for action in market.actions if action.symbol in symbols),
+        delisted={symbol: day for symbol, day in market.delisted.items() if symbol in symbols},
+    )
+    targets = pd.DataFrame(float("nan"), index=held.raw.index, columns=held.raw.close.columns)
+    targets.iloc[0] = 1.0 / len(symbols)
+    rules = Rules(cash=wish.rules.cash, fractional=True, fill=wish.rules.fill)
+    return simulate(held, targets, PRESETS["none"], rules).equity, name
+
+
+def _identity(
+    loaded: Loaded, strategy: Strategy, data: Data, raw: Bars, wish: Wish
+) -> dict[str, object]:
+    """Everything that decides the result, and nothing that does not (no clock, no path, no host)."""
+    return {
+        "strategy": loaded.name,
+        "code": loaded.code_sha256,
+        "params": dict(strategy.params),
+        "symbols": list(raw.symbols),
+        "timeframe": raw.timeframe,
+        "adjust": data.signals.adjust,
+        "calendar": raw.calendar,
+        "since": str(raw.sessions[0].date()),
+        "until": str(raw.sessions[-1].date()),
+        "data": data.fingerprint(),
+        "signals": data.signals.fingerprint(),
+        "source": data.source,
+        "costs": asdict(wish.costs),
+        "rules": asdict(wish.rules),
+        "benchmark": wish.benchmark,
+        "engine": engine_versions(),
+    }
+
+
+def _warnings(
+    simulation: Simulation, verdict: Verdict | None, targets: pd.DataFrame, wish: Wish
+) -> tuple[str, ...]:
+    found = list(simulation.warnings)
+    if verdict is None:
+        found.append("Look-ahead was not checked (--no-check): do not believe this result yet.")
+    if targets.notna().to_numpy().sum() == 0:
+        found.append("The strategy decided nothing in this period: every target is NaN.")
+    elif simulation.orders.empty:
+        found.append("No order was filled: every target was zero, or no bar followed the decision.")
+    if wish.costs.name == "none":
+        found.append("Costs are zero because --costs none was asked for: real trading is dearer.")
+    closed = int((simulation.trades["status"] == "closed").sum())
+    if 0 < closed < 30:
+        found.append(f"Only {closed} closed trades: too few to tell skill from luck.")
+    if wish.benchmark is None:
+        found.append(
+            "The universe is the symbols of today's choice, tested on their past: names that failed "
+            "are not in it (survivorship)."
+        )
+    return tuple(found)

@@ -1,0 +1,122 @@
+"""How the figures of a backtest are said: group, label, unit and short convention of each metric.
+
+Promises: every metric has words, also one this table does not know yet (its name is spelt out); a number is
+shown with its unit, a minus that is as wide as a digit, and never more digits than it deserves. Nothing here
+computes, rounds for storage, or knows whether a page or a terminal shows the words.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Literal
+
+import pandas as pd
+
+Unit = Literal["percent", "ratio", "money", "count", "bps", "days", "bars", "text"]
+
+
+@dataclass(frozen=True)
+class Term:
+    """The words of one metric.
+
+    Attributes:
+        label: for people, in sentence case.
+        unit: how its value is shown; ``percent`` values arrive as fractions.
+        note: the convention in a few words, or an empty string.
+    """
+
+    label: str
+    unit: Unit
+    note: str = ""
+
+
+NIL = "—"
+MINUS = "\u2212"
+
+
+def say(value: object, unit: Unit = "ratio", currency: str = "") -> str:
+    """A value as a person reads it; an absent or non-finite one is ``—``.
+
+    Args:
+        value: number, text, date or None; fractions for ``percent``.
+        unit: see ``Term``.
+        currency: written before amounts of ``money`` when given.
+    """
+    if value is None or value is pd.NaT:
+        return NIL
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, (datetime, pd.Timestamp)):
+        return moment(value)
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, (int, float)) and not isinstance(value, str):
+        return number(float(value), unit, currency)
+    return str(value)
+
+
+def number(value: float, unit: Unit, currency: str = "") -> str:
+    """A number in its unit: ``12.3%``, ``1.04``, ``USD 412,345``, ``−18.2 bps``."""
+    if not math.isfinite(value):
+        return NIL
+    match unit:
+        case "percent":
+            text = f"{value * 100:,.1f}%" if abs(value) >= 0.001 or value == 0 else f"{value:.2%}"
+        case "money":
+            digits = 0 if abs(value) >= 1000 else 2
+            text = f"{value:,.{digits}f}"
+        case "count" | "bars":
+            text = f"{value:,.0f}" if value == int(value) else f"{value:,.1f}"
+        case "days":
+            text = f"{value:,.0f}" if value == int(value) or abs(value) >= 100 else f"{value:,.1f}"
+        case "bps":
+            text = f"{value:,.1f}"
+        case "ratio" | "text":
+            text = f"{value:,.2f}"
+    text = signed(text)
+    if unit == "money" and currency:
+        return f"{currency} {text}"
+    return f"{text} bps" if unit == "bps" else text
+
+
+def signed(text: str) -> str:
+    """The same digits with a typographic minus, and no minus before a zero."""
+    if text.startswith("-"):
+        bare = text[1:]
+        return MINUS + bare if any(digit in bare for digit in "123456789") else bare
+    return text
+
+
+def moment(value: datetime | pd.Timestamp) -> str:
+    """``2013-03-01`` for a session, ``2013-03-01 14:31`` for an instant (UTC)."""
+    if value.tzinfo is None and value.hour == value.minute == 0:
+        return value.strftime("%Y-%m-%d")
+    return value.strftime("%Y-%m-%d %H:%M")
+
+
+def spell(name: str) -> str:
+    """A metric's own name as words: ``max_drawdown`` → ``Max drawdown``."""
+    words = name.replace("_", " ").strip()
+    return words[:1].upper() + words[1:]
+
+
+def listed(names: Iterable[str], most: int) -> str:
+    """``A, B, C and 197 more``."""
+    every = list(names)
+    if len(every) <= most:
+        return ", ".join(every)
+    return f"{', '.join(every[: most - 1])} and {len(every) - most + 1} more"
+
+
+def term_of(name: str) -> Term:
+    """The words of a metric; a name this table does not know is spelt out as a ratio."""
+    for terms in GROUPS.values():
+        if name in terms:
+            return terms[name]
+    return Term(spell(name), "ratio")
+
+
+GROUPS: dict[str, dict[str, Term]] = {}

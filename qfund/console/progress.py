@@ -1,0 +1,133 @@
+"""Progress on stderr: a live bar on a terminal, a few plain lines elsewhere.
+
+Promises: never writes to stdout; away from a terminal it prints one line at every quarter and at the end, however
+many steps there are, so that a log stays readable. Never sleeps and never starts a thread away from a terminal.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Self
+
+from qfund.console.outcome import shown
+
+MILESTONES = 4
+
+
+class Progress(ABC):
+    """How far a piece of work is; a context manager given out by ``Console.progress``.
+
+    Example:
+        ::
+
+            with console.progress(len(days), "Fetching bars") as progress:
+                for day in days:
+                    progress.advance(1, note=f"{day}")
+    """
+
+    @abstractmethod
+    def advance(self, n: int = 1, note: str | None = None) -> None:
+        """``n`` more steps are done; ``note`` says in a few words what the last one was."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Nothing to put away, unless a subclass has a screen to give back."""
+
+
+class Silent(Progress):
+    """``--quiet``: no word."""
+
+    def advance(self, n: int = 1, note: str | None = None) -> None:
+        """Count nothing."""
+
+
+class Lines(Progress):
+    """Plain lines: the start, every quarter, the end (also an early end, so that a log shows where it stopped)."""
+
+    def __init__(self, write: Callable[[str], None], label: str, total: int | None) -> None:
+        self._write = write
+        self._label = label
+        self._total = total
+        self._done = 0
+        self._told = -1
+        self._note: str | None = None
+
+    def __enter__(self) -> Self:
+        of = "" if self._total is None else f" ({shown(self._total)})"
+        self._write(f"{self._label}{of} ...")
+        return self
+
+    def advance(self, n: int = 1, note: str | None = None) -> None:
+        """Count, and write when another quarter is full."""
+        self._done += n
+        self._note = note
+        if self._total and self._done * MILESTONES // self._total > max(
+            0, self._told * MILESTONES // self._total
+        ):
+            self._tell()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Say where it ended, if the last milestone did not."""
+        if self._told < self._done:
+            self._tell()
+
+    def _tell(self) -> None:
+        share = f"{100 * self._done // self._total}% " if self._total else ""
+        of = f"/{shown(self._total)}" if self._total else ""
+        note = f" {self._note}" if self._note else ""
+        self._write(f"{self._label}: {share}{shown(self._done)}{of}{note}")
+        self._told = self._done
+
+
+class Live(Progress):
+    """A bar that moves, drawn by rich, wiped away when the work is done."""
+
+    def __init__(self, rich_console: Any, label: str, total: int | None) -> None:
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            SpinnerColumn,
+            TextColumn,
+            TimeRemainingColumn,
+        )
+        from rich.progress import (
+            Progress as RichProgress,
+        )
+
+        columns: list[Any] = [SpinnerColumn(), TextColumn("{task.description}", markup=False)]
+        if total is not None:
+            columns += [BarColumn(bar_width=30), MofNCompleteColumn(), TimeRemainingColumn()]
+        columns.append(TextColumn("{task.fields[note]}", style="dim", markup=False))
+        self._rich = RichProgress(*columns, console=rich_console, transient=True)
+        self._task = self._rich.add_task(label, total=total, note="")
+
+    def __enter__(self) -> Self:
+        self._rich.start()
+        return self
+
+    def advance(self, n: int = 1, note: str | None = None) -> None:
+        """Move the bar."""
+        self._rich.update(self._task, advance=n, note=note or "")
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Give the line back."""
+        self._rich.stop()

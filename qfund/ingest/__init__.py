@@ -1,0 +1,1 @@
+"""Ingest: what is missing → fetch → check → commit. A gap is the calendar minus what was asked and answered."""

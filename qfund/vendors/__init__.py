@@ -1,0 +1,1 @@
+"""Vendors: where market data come from. One file per vendor; ``contract`` says what a vendor must offer."""
