@@ -208,7 +208,7 @@ def equity_chart(
         lines.insert(0, _line(axis, benchmark, benchmark_name, PEER, form=",.0f", width=1.3))
         labels = [Label(0, short(benchmark_name), PEER), Label(1, "Strategy", STRATEGY)]
     figure = figure_of(
-        lines, 370, xaxis=_time_axis(axis), yaxis={"tickformat": "~s", "zeroline": False}
+        lines, 370, xaxis=_time_axis(axis), yaxis={"tickformat": "~s", "zeroline": False, "nticks": 8}
     )
     return Chart("equity", figure, 370, tuple(labels), linked=True)
 
@@ -258,26 +258,24 @@ def exposure_chart(axis: Axis, gross: pd.Series, net: pd.Series) -> Chart:
     return Chart("exposure", figure, 230, labels, linked=True, zero=True)
 
 
-def turnover_chart(traded: pd.Series) -> Chart:
-    """Value bought and sold per month (or per session, when the run is short), as a fraction of equity."""
+def turnover_chart(traded: pd.Series, *, monthly: bool) -> Chart:
+    """Value bought and sold per month, or per session of a short run, as a fraction of equity."""
     index = pd.DatetimeIndex(traded.index)
-    monthly = len(traded) == 0 or (index[1:] - index[:-1] > pd.Timedelta(days=20)).any()
-    times = list(index.strftime("%b %Y" if monthly else "%Y-%m-%d"))
+    middle = index + pd.Timedelta(days=14) if monthly else index
     bar = go.Bar(
-        x=times,
+        x=list(middle.strftime("%Y-%m-%d")),
         y=plain(traded.to_numpy(dtype=float)),
         marker={"color": PEER_WASH, "line": {"width": 0}},
-        hovertemplate="traded  <b>%{y:.0%}</b><extra></extra>",
+        hovertemplate="Traded  <b>%{y:.0%}</b><extra></extra>",
     )
     figure = figure_of(
         [bar],
-        230,
-        xaxis={"type": "category", "nticks": 6, "fixedrange": True, "tickangle": 0},
-        yaxis={"tickformat": ".0%", "rangemode": "tozero"},
-        margin={"r": 16, "l": 48},
+        180,
+        xaxis={"type": "date", "hoverformat": "%B %Y" if monthly else "%-d %B %Y"},
+        yaxis={"tickformat": ".0%", "nticks": 4},
         bargap=0.25,
     )
-    return Chart("turnover", figure, 230)
+    return Chart("turnover", figure, 180, linked=monthly, zero=True)
 
 
 def yearly_chart(returns: pd.Series, benchmark: pd.Series | None, benchmark_name: str) -> Chart:

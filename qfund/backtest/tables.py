@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import html
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -248,11 +248,17 @@ def metric_value(metric: Metric, term: Term, currency: str, notes: Footnotes) ->
     return esc(shown)
 
 
-def pairs_table(pairs: Iterable[tuple[str, object]], *, mono: Sequence[str] = ()) -> str:
-    """Names and values, one pair per row; the names in ``mono`` get a fixed-width value."""
+def amounts_table(pairs: Iterable[tuple[str, str]]) -> str:
+    """Names and amounts that were already put into words, one pair per row, right-aligned."""
     rows = "".join(
-        f'<tr><th scope="row">{esc(name)}</th>'
-        f"<td{' class=mono' if name in mono else ''}>{esc(value)}</td></tr>"
-        for name, value in pairs
+        f'<tr><th scope="row">{esc(name)}</th><td>{esc(value)}</td></tr>' for name, value in pairs
+    )
+    return f"<table><tbody>{rows}</tbody></table>"
+
+
+def pairs_table(pairs: Iterable[tuple[str, object]]) -> str:
+    """Names and values of any length, one pair per row."""
+    rows = "".join(
+        f'<tr><th scope="row">{esc(name)}</th><td>{esc(value)}</td></tr>' for name, value in pairs
     )
     return f'<table class="record"><tbody>{rows}</tbody></table>'

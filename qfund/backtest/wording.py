@@ -111,12 +111,65 @@ def listed(names: Iterable[str], most: int) -> str:
     return f"{', '.join(every[: most - 1])} and {len(every) - most + 1} more"
 
 
+GROUPS: dict[str, dict[str, Term]] = {
+    "Return": {
+        "start_equity": Term("Starting equity", "money"),
+        "end_equity": Term("Final equity", "money", "marked at the last close"),
+        "net_profit": Term("Net profit", "money", "after costs, dividends in"),
+        "total_return": Term("Total return", "percent", "whole period, after costs"),
+        "cagr": Term("Growth a year (CAGR)", "percent", "compound, exact calendar years"),
+        "benchmark_return": Term("Benchmark return", "percent", "whole period, same cash, no costs"),
+        "excess_return": Term("Excess return", "percent", "total return less the benchmark's"),
+    },
+    "Risk": {
+        "annual_volatility": Term("Volatility", "percent", "of daily returns, a year"),
+        "max_drawdown": Term("Maximum drawdown", "percent", "from a peak, at every bar's close"),
+        "max_drawdown_daily": Term("Maximum drawdown, daily", "percent", "at the closes of sessions"),
+        "max_drawdown_start": Term("Its peak", "text"),
+        "max_drawdown_trough": Term("Its trough", "text"),
+        "max_drawdown_recovery": Term("Its recovery", "text"),
+        "longest_drawdown_days": Term("Longest drawdown", "days", "calendar days from peak to recovery"),
+    },
+    "Ratios": {
+        "sharpe": Term("Sharpe ratio", "ratio", "daily excess over its deviation, a year"),
+        "sortino": Term("Sortino ratio", "ratio", "downside deviation over all days"),
+        "calmar": Term("Calmar ratio", "ratio", "CAGR over maximum drawdown"),
+        "psr": Term("Probabilistic Sharpe", "percent", "probability that the true one is above 0"),
+        "dsr": Term("Deflated Sharpe", "percent", "the same, after all trials so far"),
+        "information_ratio": Term("Information ratio", "ratio", "excess over tracking error, a year"),
+        "trials": Term("Trials so far", "count", "different runs of this strategy"),
+    },
+    "Against the benchmark": {
+        "beta": Term("Beta", "ratio"),
+        "alpha": Term("Alpha", "percent", "a year"),
+        "correlation": Term("Correlation", "ratio", "of daily returns"),
+    },
+    "Trades": {
+        "trades": Term("Trades", "count", "from flat to flat"),
+        "win_rate": Term("Winners", "percent", "of closed trades"),
+        "profit_factor": Term("Profit factor", "ratio", "sum won over sum lost"),
+        "expectancy": Term("Expectancy", "money", "net profit of an average trade"),
+        "expectancy_pct": Term("Expectancy", "percent", "return of an average trade"),
+        "avg_holding": Term("Average holding", "bars"),
+        "max_win_streak": Term("Longest run of winners", "count"),
+        "max_loss_streak": Term("Longest run of losers", "count"),
+    },
+    "Exposure and cost": {
+        "max_gross": Term("Gross exposure, highest", "percent", "long plus short, of equity"),
+        "avg_gross": Term("Gross exposure, average", "percent"),
+        "avg_net": Term("Net exposure, average", "percent", "long less short, of equity"),
+        "turnover": Term("Turnover a year", "percent"),
+        "fees": Term("Commissions", "money"),
+        "spread": Term("Spread", "money"),
+        "slippage": Term("Slippage", "money"),
+        "cost_drag_bps": Term("Cost drag", "bps", "return lost to costs, a year"),
+    },
+}
+
+
 def term_of(name: str) -> Term:
     """The words of a metric; a name this table does not know is spelt out as a ratio."""
     for terms in GROUPS.values():
         if name in terms:
             return terms[name]
     return Term(spell(name), "ratio")
-
-
-GROUPS: dict[str, dict[str, Term]] = {}

@@ -10,7 +10,7 @@ from __future__ import annotations
 import calendar
 import re
 from collections.abc import Sequence
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -46,6 +46,14 @@ VendorOption = Annotated[
 ParamOption = Annotated[
     list[str] | None,
     typer.Option("-p", "--param", metavar="NAME=VALUE", help="A strategy's parameter; may be repeated."),
+]
+AsOfOption = Annotated[
+    str | None,
+    typer.Option(
+        "--as-of",
+        metavar="MOMENT",
+        help="Data as they were known then: 2024-01-31 or 2024-01-31T15:00Z.",
+    ),
 ]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show the plan and change nothing.")]
@@ -104,6 +112,31 @@ def _before(today: date, count: int, unit: str) -> date:
     months = today.year * 12 + today.month - 1 - count * (12 if unit == "y" else 1)
     year, month = divmod(months, 12)
     return date(year, month + 1, min(today.day, calendar.monthrange(year, month + 1)[1]))
+
+
+def instant(text: str | None, *, option: str = "--as-of") -> datetime | None:
+    """A moment: an ISO date (the end of that day, UTC) or an ISO date and time (UTC unless it has an offset).
+
+    Returns:
+        Timezone-aware UTC, or None when the option was not given.
+
+    Raises:
+        UsageError: the text is neither.
+    """
+    if text is None:
+        return None
+    word = text.strip()
+    try:
+        if len(word) <= len("2024-01-31"):
+            return datetime.combine(date.fromisoformat(word), time.max, UTC)
+        moment = datetime.fromisoformat(word)
+    except ValueError as error:
+        raise UsageError(
+            f"{option} '{text}' is no moment: use 2024-01-31 or 2024-01-31T15:00Z.",
+            code="BAD_DATE",
+            details={"option": option},
+        ) from error
+    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def period(

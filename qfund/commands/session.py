@@ -60,23 +60,12 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from qfund.commands.everywhere import GlobalOptions
 from qfund.console import Console
 
 if TYPE_CHECKING:
     from qfund.config import Settings
     from qfund.store import Store
-
-
-@dataclass(frozen=True)
-class GlobalOptions:
-    """What was said for the whole command line, before or after the command's name."""
-
-    json: bool = False
-    quiet: bool = False
-    verbose: bool = False
-    no_color: bool = False
-    profile: str | None = None
-    config: tuple[Path, ...] = ()
 
 
 @dataclass

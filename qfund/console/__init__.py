@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from qfund.console.outcome import Block, Column, Facts, Heading, Outcome, Table, Text
 from qfund.console.progress import Progress
-from qfund.console.terminal import Console
+from qfund.console.terminal import Console, ReaderGone, Streams
 
 __all__ = [
     "Block",
@@ -19,6 +19,8 @@ __all__ = [
     "Heading",
     "Outcome",
     "Progress",
+    "ReaderGone",
+    "Streams",
     "Table",
     "Text",
 ]

@@ -16,7 +16,11 @@ from qfund.console.envelope import document
 from qfund.console.layout import harmless, plain_lines, rich_blocks
 from qfund.console.outcome import Outcome
 from qfund.console.progress import Lines, Live, Progress, Silent
-from qfund.errors import QfundError, RefusedError
+from qfund.errors import QfundError, RefusedError, UpstreamError
+
+
+class ReaderGone(Exception):  # noqa: N818 - no fault: whoever read our stdout has seen enough
+    """The other end of stdout is closed (``| head``); ``cli.main`` ends the program without a word."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +106,11 @@ class Console:
         if self.verbose:
             self._say("", text, style="dim")
 
+    def aside(self, text: str) -> None:
+        """Text as it is on stderr, also with ``--quiet``: a help that was not asked for, a traceback that was."""
+        self._streams.stderr.write(text.rstrip("\n") + "\n")
+        self._streams.stderr.flush()
+
     def progress(self, total: int | None, label: str) -> Progress:
         """A context manager whose ``advance(n, note)`` counts up to ``total`` (None: unknown)."""
         if self.quiet:
@@ -162,18 +171,36 @@ class Console:
         told = (*self._warnings, *warnings)
         text = document(command, exit_code=exit_code, data=data, warnings=told, errors=errors)
         self._document_written = True
-        self._streams.stdout.write(text + "\n")
-        self._streams.stdout.flush()
+        with self._result() as out:
+            out.write(text + "\n")
+
+    @contextmanager
+    def _result(self) -> Iterator[TextIO]:
+        """Stdout, flushed at the end.
+
+        Raises:
+            ReaderGone: nobody reads it any more.
+            UpstreamError: it leads to a disk that is full.
+        """
+        out = self._streams.stdout
+        try:
+            yield out
+            out.flush()
+        except BrokenPipeError as error:
+            raise ReaderGone from error
+        except OSError as error:
+            raise UpstreamError(
+                f"The result cannot be written to stdout: {error.strerror}.", code="STDOUT"
+            ) from error
 
     def _print(self, blocks: Sequence[Any]) -> None:
-        out = self._streams.stdout
-        if self._is_live(out):
-            console = self._rich(out)
-            for renderable in rich_blocks(blocks):
-                console.print(renderable, markup=False, highlight=False)
-        else:
-            out.writelines(f"{line}\n" for line in plain_lines(blocks))
-        out.flush()
+        with self._result() as out:
+            if self._is_live(out):
+                console = self._rich(out)
+                for renderable in rich_blocks(blocks):
+                    console.print(renderable)
+            else:
+                out.writelines(f"{line}\n" for line in plain_lines(blocks))
 
     def _say(self, lead: str, text: str, *, style: str = "") -> None:
         lines = [harmless(line) for line in text.splitlines()] or [""]

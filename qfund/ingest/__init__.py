@@ -1,1 +1,1 @@
-"""Ingest: what is missing → fetch → check → commit. A gap is the calendar minus what was asked and answered."""
+"""Ingest: what is missing → fetch → check → commit. A gap is the calendar minus what was answered before."""

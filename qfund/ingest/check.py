@@ -48,9 +48,7 @@ class Checked:
     repeated: int
 
 
-def check(
-    bars: pa.Table, request: BarRequest, offer: Offer, *, calendar: str, now: datetime
-) -> Checked:
+def check(bars: pa.Table, request: BarRequest, offer: Offer, *, calendar: str, now: datetime) -> Checked:
     """Sort the rows of an answer.
 
     Args:
@@ -75,18 +73,14 @@ def check(
     # A bar that differs from another of its time makes that other one doubtful too.
     reason[conflict] = "conflict"
     bad = reason != ""
-    rejected = distinct.filter(pa.array(bad)).append_column(
-        "reason", pa.array(reason[bad], pa.string())
-    )
+    rejected = distinct.filter(pa.array(bad)).append_column("reason", pa.array(reason[bad], pa.string()))
     return Checked(distinct.filter(pa.array(~bad)), rejected, repeated)
 
 
 def _conform(bars: pa.Table, wanted: pa.Schema) -> pa.Table:
     absent = [name for name in wanted.names if name not in bars.column_names]
     if absent:
-        raise UpstreamError(
-            f"The vendor's answer has no column {', '.join(absent)}.", code="BAD_ANSWER"
-        )
+        raise UpstreamError(f"The vendor's answer has no column {', '.join(absent)}.", code="BAD_ANSWER")
     try:
         return bars.select(wanted.names).cast(wanted).combine_chunks()
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
@@ -132,19 +126,19 @@ def _time_faults(
     place = known.get_indexer(session)
     outside = (session < pd.Timestamp(request.since)) | (session > pd.Timestamp(request.until))
     row = np.where(place < 0, 0, place)  # rows of no session have their own, earlier reason
-    timeless = session.isna()
+    timeless = np.asarray(session.isna())
     end = closes.take(row)
     astray = np.zeros(len(frame), dtype=bool)
     if request.timeframe == "1m":
         begin = pd.DatetimeIndex(frame["ts"]).as_unit("us")
         end = begin + pd.Timedelta(minutes=1)
-        timeless = timeless | begin.isna()
-        astray = (begin < opens.take(row)) | (end > closes.take(row))
-        astray = astray | (begin != begin.floor("min"))
+        timeless |= np.asarray(begin.isna())
+        astray |= np.asarray(begin < opens.take(row)) | np.asarray(end > closes.take(row))
+        astray |= np.asarray(begin != begin.floor("min"))
     return [
-        ("time", np.asarray(timeless)),
+        ("time", timeless),
         ("outside_span", np.asarray(outside)),
         ("not_a_session", place < 0),
-        ("outside_hours", np.asarray(astray)),
+        ("outside_hours", astray),
         ("not_final", np.asarray(end > pd.Timestamp(settled))),
     ]

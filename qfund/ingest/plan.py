@@ -1,8 +1,8 @@
 """The plan of an ingest: the sessions that are expected and not covered, cut into requests.
 
 Promises: pure; the steps are disjoint, keep to the vendor's limits and together are exactly the calendar's
-sessions (while a symbol is listed and the vendor has data) minus coverage. The id changes whenever a fact or a
-step does. It never counts stored rows: a session that was asked and answered empty is not asked again.
+sessions (while a symbol is listed and the vendor has data) minus coverage. The id changes whenever a fact or
+a step does. It never counts stored rows: a session that was asked and answered empty is not asked again.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
+from itertools import pairwise
 
 import numpy as np
 
@@ -150,7 +151,7 @@ def _steps(facts: Facts) -> Iterator[FetchSpan]:
         missing = expected(facts, symbol) & ~within(facts.sessions, symbol.covered)
         for start, stop in _runs(missing):
             cuts = [start, *range((start // size + 1) * size, stop, size), stop]
-            for begin, end in zip(cuts, cuts[1:], strict=False):
+            for begin, end in pairwise(cuts):
                 wanting[begin, end].append(symbol.symbol)
     for (begin, end), symbols in sorted(wanting.items()):
         for at in range(0, len(symbols), facts.symbols_per_request):

@@ -1,8 +1,9 @@
 """How a file becomes a strategy: imported fresh, found, given its parameters.
 
-Promises: the same bytes give the same hash; a file that cannot be used says why, at which line, and what mends
-it. A loaded file leaves nothing behind that another import could mistake for its own: its module carries a name
-of its own, its neighbours are forgotten. Never shows a traceback, never writes byte code into the user's folder.
+Promises: the same bytes give the same hash; a file that cannot be used says why, at which line, and what
+mends it. A loaded file leaves nothing behind that another import could mistake for its own: its module
+carries a name of its own, its neighbours are forgotten. Never shows a traceback, never writes byte code into
+the user's folder.
 """
 
 from __future__ import annotations
@@ -162,8 +163,9 @@ def _imported(path: Path, content: bytes, source: str) -> tuple[ModuleType, dict
         # Dataclasses and type hints look their module up by name; the name is unique, so nothing clashes.
         sys.modules[module.__name__] = module
         try:
-            exec(compile(source, str(file), "exec"), module.__dict__)  # noqa: S102
-        except (Exception, SystemExit) as error:
+            code = compile(source, str(file), "exec", dont_inherit=True)
+            exec(code, module.__dict__)  # noqa: S102  (the user's own file, on the user's word)
+        except (Exception, SystemExit) as error:  # noqa: BLE001  (whatever it raises is told)
             del sys.modules[module.__name__]
             raise _failed(path, error) from None
         found = _neighbours(file.parent)
@@ -279,7 +281,7 @@ def _not_one(module: ModuleType, path: Path, usable: list[type[Strategy]], offer
         names = [cls.__name__ for cls in usable]
         return UsageError(
             f"{path} holds {len(names)} strategies: {', '.join(names)}. Say which.",
-            fix=f"{path}:{names[0]}",
+            fix=f"qfund strategy check {path}:{names[0]}",
             code="STRATEGY_SEVERAL",
             details=details,
         )

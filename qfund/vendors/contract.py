@@ -139,8 +139,6 @@ class Vendor(Protocol):
         """The bars of a request, page by page; a minute or session without trades has no row."""
         ...
 
-    def actions(
-        self, symbols: Sequence[str], since: date, until: date
-    ) -> list[CorporateAction]:
+    def actions(self, symbols: Sequence[str], since: date, until: date) -> list[CorporateAction]:
         """Splits and cash dividends with an ex-date in ``[since, until]``."""
         ...

@@ -87,9 +87,7 @@ class Sample:
     def actions(self, symbols: Sequence[str], since: date, until: date) -> list[CorporateAction]:
         """The splits and dividends with an ex-date in the span, by symbol and date."""
         return [
-            _action(step)
-            for step in self._steps
-            if step.symbol in symbols and since <= step.session <= until
+            _action(step) for step in self._steps if step.symbol in symbols and since <= step.session <= until
         ]
 
     def adjusted_close(self, symbol: str) -> tuple[list[date], np.ndarray]:
@@ -170,9 +168,7 @@ def _minutes(symbol: str, days: pa.Table) -> pa.Table:
     lengths = sessions.minutes_in_session(calendar, day_list[0], day_list[-1])[rows]
     starts = opens.tz_localize(None).to_numpy().astype("datetime64[us]")[rows]
     price = {name: days[name].to_numpy() for name in ("open", "high", "low", "close")}
-    book = synthetic.Days(
-        session=day_list, volume=days["volume"].to_numpy().astype(np.int64), **price
-    )
+    book = synthetic.Days(session=day_list, volume=days["volume"].to_numpy().astype(np.int64), **price)
     parts = []
     for length in np.unique(lengths):
         positions = np.flatnonzero(lengths == length)
@@ -194,9 +190,7 @@ def _table(
     return pa.table(
         [
             pa.array(np.full(len(day), symbol, dtype=object), pa.string()),
-            pa.array(stamps.astype("datetime64[us]"), pa.timestamp("us")).cast(
-                pa.timestamp("us", tz="UTC")
-            ),
+            pa.array(stamps.astype("datetime64[us]"), pa.timestamp("us")).cast(pa.timestamp("us", tz="UTC")),
             pa.array(dates, pa.date32()),
             made.open,
             made.high,

@@ -1,10 +1,10 @@
 """Minute bars made up from real daily bars, the same on every machine and for every span asked.
 
 Promises: the first minute opens at the day's open, some minute touches the high and some the low, the last
-minute closes at the close, volumes are whole numbers that sum to the day's volume, and up to three minutes of a
-session are missing (never the first, the last or an extreme). Only the raw stream of PCG64 and exactly rounded
-arithmetic are used, so that the result does not depend on the version of numpy or the processor. It says
-nothing about how prices really moved within the day.
+minute closes at the close, volumes are whole numbers that sum to the day's volume, and up to three minutes
+of a session are missing (never the first, the last or an extreme). Only the raw stream of PCG64 and exactly
+rounded arithmetic are used, so that the result does not depend on the version of numpy or the processor. It
+says nothing about how prices really moved within the day.
 """
 
 from __future__ import annotations
@@ -84,9 +84,7 @@ def minutes(symbol: str, days: Days, length: int) -> Minutes:
     kept = _kept(spread[:, 3:], first, second, length)
     volumes = _volumes(days.volume, steps[:, 6], kept)
     day, minute = np.nonzero(kept)
-    return Minutes(
-        day, minute, opens[kept], highs[kept], lows[kept], closes[kept], volumes[kept]
-    )
+    return Minutes(day, minute, opens[kept], highs[kept], lows[kept], closes[kept], volumes[kept])
 
 
 def _draws(symbol: str, sessions: list[date], count: int) -> np.ndarray:
@@ -129,8 +127,8 @@ def _path(
     line = prices[row, segment] + share * (prices[row, segment + 1] - prices[row, segment])
     bridge = walk - (walk[row, begin] + share * (walk[row, end] - walk[row, begin]))
     scale = 0.8 * (days.high - days.low) / np.sqrt(length)
-    path = _cents(line + bridge * scale[:, None])
-    path = np.clip(path, days.low[:, None], days.high[:, None])
+    path: np.ndarray = _cents(line + bridge * scale[:, None])
+    path = np.minimum(np.maximum(path, days.low[:, None]), days.high[:, None])
     np.put_along_axis(path, marks, prices, axis=1)
     return path
 
@@ -169,9 +167,9 @@ def _volumes(volume: np.ndarray, u: np.ndarray, kept: np.ndarray) -> np.ndarray:
     least = np.where(volume[:, None] >= length, kept, 0).astype(np.int64)
     spare = volume - least.sum(axis=1)
     upto = np.floor(spare[:, None] * (reached / reached[:, -1:])).astype(np.int64)
-    shares = np.diff(upto, axis=1, prepend=0) + least
+    shares: np.ndarray = np.diff(upto, axis=1, prepend=0) + least
     return shares.astype(np.float64)
 
 
 def _cents(price: np.ndarray) -> np.ndarray:
-    return np.rint(price * 100.0) / 100.0
+    return np.asarray(np.rint(price * 100.0) / 100.0)

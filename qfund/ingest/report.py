@@ -1,0 +1,214 @@
+"""What an ingest has done so far, true at every moment, also when it is stopped in the middle.
+
+Promises: only what is committed counts as kept. Pure; never touches the store or a terminal.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from qfund.errors import DataQualityError, PartialError, QfundError, UpstreamError
+from qfund.ingest.check import REASONS
+from qfund.ingest.plan import FetchSpan, Plan
+
+
+@dataclass(frozen=True)
+class Tally:
+    """Bars of one symbol, or of all.
+
+    Attributes:
+        new: bars that were not stored before.
+        changed: bars that said something else; the old values are kept as revisions.
+        same: bars that were stored already and agree.
+        rejected: bars that failed the check and were not stored.
+        holes: sessions that were asked and answered without a bar.
+    """
+
+    new: int = 0
+    changed: int = 0
+    same: int = 0
+    rejected: int = 0
+    holes: int = 0
+
+    @property
+    def stored(self) -> int:
+        """Bars that agree with the vendor now."""
+        return self.new + self.changed + self.same
+
+    def __add__(self, other: Tally) -> Tally:
+        return Tally(
+            self.new + other.new,
+            self.changed + other.changed,
+            self.same + other.same,
+            self.rejected + other.rejected,
+            self.holes + other.holes,
+        )
+
+
+@dataclass(frozen=True)
+class Began:
+    """The work starts.
+
+    Attributes:
+        run_id: number of the ingest run in the store.
+        plan: what will be done.
+        replanned: whether another run had covered more in the meantime, so that the plan is a new one.
+    """
+
+    run_id: int
+    plan: Plan
+    replanned: bool
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A step is committed: bars, actions, coverage and counters together.
+
+    Attributes:
+        step: what was asked.
+        tallies: symbol → bars; also symbols that were not asked for, when rows of theirs were rejected.
+        reasons: reason of rejection → rows.
+        repeated: exact repeats that were left out.
+        actions: corporate actions that were new.
+    """
+
+    step: FetchSpan
+    tallies: Mapping[str, Tally]
+    reasons: Mapping[str, int]
+    repeated: int
+    actions: int
+
+    @property
+    def total(self) -> Tally:
+        """All symbols together."""
+        return sum(self.tallies.values(), Tally())
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A step got no usable answer; nothing of it is kept.
+
+    Attributes:
+        step: what was asked, of one symbol.
+        error: why.
+    """
+
+    step: FetchSpan
+    error: QfundError
+
+
+@dataclass
+class Report:
+    """The account of one ingest; the one object of this room that changes.
+
+    Attributes:
+        plan: what is to be done.
+        run_id: number of the ingest run, None before it began.
+        kept: the steps that are committed.
+        failed: the steps that got no usable answer.
+        untried: steps that were given up because the vendor did not answer several times in a row.
+        committing: a step whose commit was sent and whose answer did not arrive yet.
+    """
+
+    plan: Plan
+    run_id: int | None = None
+    kept: list[Kept] = field(default_factory=list)
+    failed: list[Failed] = field(default_factory=list)
+    untried: int = 0
+    committing: Kept | None = None
+
+    def confirm(self) -> Kept | None:
+        """Count the step whose commit is known to have happened."""
+        done, self.committing = self.committing, None
+        if done is not None:
+            self.kept.append(done)
+        return done
+
+    @property
+    def by_symbol(self) -> dict[str, Tally]:
+        """Symbol → bars, in the order of the plan; strangers last."""
+        found: dict[str, Tally] = {one.symbol: Tally() for one in self.plan.seen.symbols}
+        for step in self.kept:
+            for symbol, tally in step.tallies.items():
+                found[symbol] = found.get(symbol, Tally()) + tally
+        return found
+
+    @property
+    def total(self) -> Tally:
+        """All symbols together."""
+        return sum((step.total for step in self.kept), Tally())
+
+    @property
+    def actions(self) -> int:
+        """Corporate actions that were new."""
+        return sum(step.actions for step in self.kept)
+
+    @property
+    def reasons(self) -> dict[str, int]:
+        """Reason of rejection → rows, in the order of the check."""
+        found: Counter[str] = Counter()
+        for step in self.kept:
+            found.update(step.reasons)
+        return {reason: found[reason] for reason in REASONS if found[reason]}
+
+    @property
+    def counters(self) -> dict[str, object]:
+        """The account as the store keeps it with the run."""
+        total = self.total
+        return {
+            "plan": self.plan.id,
+            "spans": len(self.plan.steps),
+            "spans_kept": len(self.kept),
+            "spans_failed": len(self.failed),
+            "rows_new": total.new,
+            "rows_changed": total.changed,
+            "rows_same": total.same,
+            "rows_rejected": total.rejected,
+            "rows_repeated": sum(step.repeated for step in self.kept),
+            "holes": total.holes,
+            "actions": self.actions,
+            "reasons": self.reasons,
+        }
+
+    def summary(self) -> str:
+        """``kept 3 of 5 spans, 8,210 bars``."""
+        asked = len(self.kept) + len(self.failed) + self.untried
+        of = max(len(self.plan.steps), asked)
+        spans = "span" if of == 1 else "spans"
+        return f"kept {len(self.kept)} of {of} {spans}, {self.total.stored:,} bars"
+
+    def errors(self, retry: str) -> tuple[QfundError, ...]:
+        """What the operator must know: nothing came, some failed, some bars were not fit.
+
+        Args:
+            retry: the command that asks for the rest.
+        """
+        found: list[QfundError] = []
+        if self.failed:
+            found.append(self._failure(retry))
+        if self.total.rejected:
+            told = ", ".join(f"{n:,} {REASONS[reason]}" for reason, n in self.reasons.items())
+            found.append(
+                DataQualityError(
+                    f"{self.total.rejected:,} bars were not fit to be stored: {told}. The others are "
+                    "kept; the days concerned stay missing and the next ingest asks for them again.",
+                    fix=retry,
+                    code="BARS_REJECTED",
+                    details={"reasons": self.reasons},
+                )
+            )
+        return tuple(found)
+
+    def _failure(self, retry: str) -> QfundError:
+        symbols = sorted({symbol for one in self.failed for symbol in one.step.symbols})
+        first = self.failed[0]
+        left = f" {self.untried} further spans were not tried." if self.untried else ""
+        told = f"{', '.join(symbols)} failed: {first.error.message}{left}"
+        details = {"symbols": symbols, "spans_failed": len(self.failed), "untried": self.untried}
+        if not self.kept:
+            return UpstreamError(
+                f"Nothing was kept. {told}", fix=retry, code=first.error.code, details=details
+            )
+        return PartialError(f"{self.summary().capitalize()}. {told}", fix=retry, details=details)
