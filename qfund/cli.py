@@ -1,8 +1,8 @@
 """The command line: the root of the tree of commands, and the one place where failures end.
 
 Promises: whatever happens, the exit code is one of the documented ones, stdout holds the result alone (with
-``--json`` one document, also on failure), and nobody sees a traceback who did not ask for it. ``qfund --help`` loads
-no heavy library.
+``--json`` one document, also on failure), and nobody sees a traceback who did not ask for it. ``qfund
+--help`` loads no heavy library.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, TextIO
 
 import typer
 from typer.core import TyperGroup
@@ -24,7 +24,7 @@ from qfund.commands import everywhere, failures
 from qfund.commands.everywhere import GlobalOptions
 from qfund.commands.session import Session
 from qfund.console import Console, ReaderGone, Streams
-from qfund.errors import InterruptedRunError, QfundError, UsageError
+from qfund.errors import ConfigError, InterruptedRunError, QfundError, UsageError
 
 COMPLETING = "_QFUND_COMPLETE"
 HELP_NAMES = ["-h", "--help"]
@@ -46,13 +46,15 @@ EPILOG = """\
 Exit codes:
 
 \b
-   0 ok              5 data quality   11 not found     75 locked by another run
-   1 unexpected      6 refused        12 not running  124 timeout
-   2 usage           7 halted         13 unavailable  130 interrupted (Ctrl-C)
-   3 configuration   8 divergence     14 plan has     143 terminated
-   4 partial         9 budget            changes
-                    10 backup not verified
+    0 ok               6 refused                12 not running
+    1 unexpected       7 halted                 13 unavailable
+    2 usage            8 divergence             14 plan has changes
+    3 configuration    9 budget                 75 locked by another run
+    4 partial         10 backup not verified   124 timeout
+    5 data quality    11 not found             130 interrupted, 143 terminated
 """
+
+ORDER = ("init", "demo", "ingest", "data", "strategy", "backtest", "runs", "config", "db", "doctor", "version")
 
 
 class TerminatedError(InterruptedRunError):
@@ -65,12 +67,6 @@ class TerminatedError(InterruptedRunError):
 class Root(TyperGroup):
     """The root command: help grouped by the way of work, and options that may stand anywhere."""
 
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """While completing, the options of `everywhere` are set aside; `run` did so before otherwise."""
-        if ctx.resilient_parsing:
-            args = [word for word in args if word not in everywhere.FLAGS]
-        return super().parse_args(ctx, args)
-
     def get_params(self, ctx: Any) -> list[Any]:
         """The root's own options; while completing also those that hold everywhere."""
         params = super().get_params(ctx)
@@ -80,11 +76,10 @@ class Root(TyperGroup):
         """Commands in their groups first, then the options."""
         groups: dict[str, list[tuple[str, str]]] = {}
         width = formatter.width - 6 - max(len(name) for name in self.commands)
-        for name, command in self.commands.items():
+        for name, command in sorted(self.commands.items(), key=lambda item: ORDER.index(item[0])):
+            title = str(getattr(command, "rich_help_panel", None) or "Commands")
             line = command.get_short_help_str(width)
-            groups.setdefault(str(getattr(command, "rich_help_panel", None) or "Commands"), []).append(
-                (name.ljust(10), line)
-            )
+            groups.setdefault(title, []).append((name.ljust(max(map(len, ORDER))), line))
         for title, rows in groups.items():
             with formatter.section(title):
                 formatter.write_dl(rows)
@@ -108,13 +103,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     streams = _streams()
     words = list(sys.argv[1:] if argv is None else argv)
     if not sys.warnoptions:
-        warnings.simplefilter("ignore")  # libraries' notes to developers are no business of an operator's
+        warnings.simplefilter("ignore")  # libraries' notes are for developers, not for operators
     try:
         return _run(words, streams)
     except ReaderGone:
-        # Whoever read our output has left (``| head``). Python would complain once more when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), streams.stdout.fileno())
+        _silence(streams.stdout, streams.stderr)
         return 128 + signal.SIGPIPE
+
+
+def _silence(*outputs: TextIO) -> None:
+    """Lead the outputs nowhere: Python would complain of the broken pipe again when it flushes at exit."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for output in outputs:
+        os.dup2(nowhere, output.fileno())
 
 
 def _run(words: list[str], streams: Streams) -> int:
@@ -124,11 +125,13 @@ def _run(words: list[str], streams: Streams) -> int:
     try:
         options, rest = everywhere.take(words)
         console = _console(streams, options)
+        session = Session(console, _current_folder(), streams.environ, options)
         root = build()
         command = _name(root, rest)
-        session = Session(console, Path.cwd(), streams.environ, options)
         with _terminable(received):
             _dispatch(root, rest or ["--help"], session)
+    except ReaderGone:
+        raise
     except QfundError as error:
         console.error(_as_terminated(error) if received else error, command=command)
     except typer.TyperException as error:
@@ -208,6 +211,15 @@ def _name(root: Any, words: Sequence[str]) -> str:
     return ".".join(names)
 
 
+def _current_folder() -> Path:
+    try:
+        return Path.cwd()
+    except FileNotFoundError as error:
+        raise ConfigError(
+            "The current folder does not exist any more.", fix="cd to another folder"
+        ) from error
+
+
 def _console(streams: Streams, options: GlobalOptions) -> Console:
     return Console(
         streams,
@@ -224,9 +236,9 @@ def _streams() -> Streams:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
     return Streams(
-        stdin=sys.stdin or open(os.devnull, encoding="utf-8"),  # noqa: SIM115, PTH123 - lives as long as we do
-        stdout=sys.stdout or open(os.devnull, "w", encoding="utf-8"),  # noqa: SIM115, PTH123
-        stderr=sys.stderr or open(os.devnull, "w", encoding="utf-8"),  # noqa: SIM115, PTH123
+        stdin=sys.stdin or open(os.devnull, encoding="utf-8"),  # noqa: PTH123 - lives as long as we do
+        stdout=sys.stdout or open(os.devnull, "w", encoding="utf-8"),  # noqa: PTH123
+        stderr=sys.stderr or open(os.devnull, "w", encoding="utf-8"),  # noqa: PTH123
         environ=dict(os.environ),
     )
 
@@ -241,12 +253,9 @@ def build() -> Any:
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": HELP_NAMES},
     )
-    app.callback(invoke_without_command=False)(_root)
+    app.callback()(_root)
     for noun in _nouns():
-        try:  # INTERIM
-            noun.register(app)
-        except NameError:
-            pass
+        noun.register(app)
     root = typer.main.get_command(app)
     _finish(root, typer.Context(root, help_option_names=HELP_NAMES))
     return root
@@ -255,7 +264,7 @@ def build() -> Any:
 def _finish(node: Any, ctx: typer.Context) -> None:
     """Give every command that does something the options of `everywhere`, and every flag a default.
 
-    Typer leaves ``--help`` and its completion flags at None, and then loads pydantic (0.16 s) to convert the None.
+    Typer leaves ``--help`` and its completion flags at None, and then loads pydantic (0.16 s) to convert it.
     """
     for param in (*node.params, node.get_help_option(ctx)):
         if param.default is None and getattr(param, "is_bool_flag", False):
@@ -268,18 +277,16 @@ def _finish(node: Any, ctx: typer.Context) -> None:
             _finish(child, typer.Context(child, parent=ctx))
 
 
-def _root(
-    ctx: typer.Context,
-) -> None:
+def _root() -> None:
     """Nothing happens before a command."""
 
 
 def _nouns() -> list[Any]:
-    """The modules of commands."""
+    """INTERIM until every builder's file is there: explicit imports replace it."""
     import importlib
-    import importlib.util
 
-    names = (
+    found = []
+    for n in (
         "init",
         "demo",
         "ingest",
@@ -291,9 +298,11 @@ def _nouns() -> list[Any]:
         "db",
         "doctor",
         "version",
-    )
-    return [
-        importlib.import_module(f"qfund.commands.{n}")
-        for n in names
-        if importlib.util.find_spec(f"qfund.commands.{n}")
-    ]
+    ):
+        try:
+            module = importlib.import_module(f"qfund.commands.{n}")
+            module.register(typer.Typer())
+        except (ImportError, NameError, AttributeError):
+            continue
+        found.append(module)
+    return found

@@ -1,8 +1,8 @@
 """The book: cash and shares, and every line that ever changed them.
 
-Promises: cash is the starting cash plus the sum of the lines' cash, to the last bit of rounding; shares are raw
-shares of their day. Dividends, splits and forced sales are booked here exactly; orders that a strategy asked
-for are filled by the engine and only written down here.
+Promises: cash is the starting cash plus the sum of the lines' cash, to the last bit of rounding; shares are
+raw shares of their day. Dividends, splits and forced sales are booked here exactly; orders that a strategy
+asked for are filled by the engine and only written down here.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ import html
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Literal
 
 import numpy as np
@@ -26,7 +26,7 @@ GAIN = "#2166ac"
 LOSS = "#c95212"
 LOSS_WASH = "rgba(201, 82, 18, 0.16)"
 WASH = "rgba(15, 76, 129, 0.10)"
-PEER_WASH = "rgba(123, 132, 144, 0.45)"
+PEER_BAR = "#c2c8ce"
 INK = "#16202b"
 SOFT = "#566270"
 GRID = "#e8ebee"
@@ -41,7 +41,7 @@ NIGHT = {
     LOSS: "#e27236",
     LOSS_WASH: "rgba(226, 114, 54, 0.24)",
     WASH: "rgba(120, 183, 240, 0.14)",
-    PEER_WASH: "rgba(151, 161, 173, 0.45)",
+    PEER_BAR: "#4d5864",
     INK: "#e5e9ee",
     SOFT: "#9ba7b4",
     GRID: "#222b34",
@@ -73,6 +73,7 @@ class Chart:
         labels: names written at the right ends of the lines.
         linked: its time axis moves together with the other linked charts.
         zero: the value axis always includes zero.
+        keyed: the names stand above the chart, because its marks have no right ends.
     """
 
     id: str
@@ -81,6 +82,7 @@ class Chart:
     labels: tuple[Label, ...] = ()
     linked: bool = False
     zero: bool = False
+    keyed: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,7 +138,7 @@ def figure_of(traces: Sequence[go.Scatter | go.Bar], height: int, **layout: obje
     """A figure in the style of the report: no frame, thin muted grid, values on the left."""
     style: dict[str, object] = {
         "height": height,
-        "margin": {"l": 52, "r": 92, "t": 8, "b": 26},
+        "margin": {"l": 46, "r": 84, "t": 8, "b": 26},
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
         "font": {"family": FONT, "size": 12, "color": SOFT},
@@ -165,6 +167,7 @@ def figure_of(traces: Sequence[go.Scatter | go.Bar], height: int, **layout: obje
             "zerolinecolor": ZERO,
             "zerolinewidth": 1,
             "nticks": 6,
+            "ticklabelstandoff": 5,
             "fixedrange": True,
             "title": None,
         },
@@ -175,19 +178,27 @@ def figure_of(traces: Sequence[go.Scatter | go.Bar], height: int, **layout: obje
 
 
 def _line(
-    axis: Axis, values: pd.Series, name: str, color: str, **more: object
+    axis: Axis,
+    values: pd.Series,
+    name: str,
+    color: str,
+    form: str,
+    *,
+    width: float = 1.6,
+    wash: str | None = None,
+    steps: bool = False,
 ) -> go.Scatter:
-    form = more.pop("form")
-    style = {"color": color, "width": more.pop("width", 1.6), **dict(more.pop("line", {}))}
+    said = html.escape(name)
     return go.Scatter(
         x=axis.times,
         y=axis.take(values),
         mode="lines" if len(axis.times) > 1 else "markers",
-        name=html.escape(name),
-        line=style,
+        name=said,
+        line={"color": color, "width": width, "shape": "hv" if steps else "linear"},
         marker={"color": color, "size": 7},
-        hovertemplate=f"{html.escape(name)}  <b>%{{y:{form}}}</b><extra></extra>",
-        **more,
+        fill=None if wash is None else "tozeroy",
+        fillcolor=wash,
+        hovertemplate=f"{said}  <b>%{{y:{form}}}</b><extra></extra>",
     )
 
 
@@ -197,16 +208,14 @@ def _time_axis(axis: Axis) -> dict[str, object]:
     return {"type": "date", "hoverformat": "%-d %B %Y"}
 
 
-def equity_chart(
-    axis: Axis, equity: pd.Series, benchmark: pd.Series | None, benchmark_name: str
-) -> Chart:
+def equity_chart(axis: Axis, equity: pd.Series, benchmark: pd.Series | None, benchmark_name: str) -> Chart:
     """Equity and the benchmark on the same cash, in currency units."""
-    lines = [_line(axis, equity, "Strategy", STRATEGY, form=",.0f")]
+    lines = [_line(axis, equity, "Strategy", STRATEGY, ",.0f")]
     labels = [Label(0, "Strategy", STRATEGY)]
     if benchmark is not None:
         # Drawn first, so that the strategy lies on top of it.
-        lines.insert(0, _line(axis, benchmark, benchmark_name, PEER, form=",.0f", width=1.3))
-        labels = [Label(0, short(benchmark_name), PEER), Label(1, "Strategy", STRATEGY)]
+        lines.insert(0, _line(axis, benchmark, benchmark_name, PEER, ",.0f", width=1.3))
+        labels = [Label(0, "Benchmark", PEER), Label(1, "Strategy", STRATEGY)]
     figure = figure_of(
         lines, 370, xaxis=_time_axis(axis), yaxis={"tickformat": "~s", "zeroline": False, "nticks": 8}
     )
@@ -215,13 +224,11 @@ def equity_chart(
 
 def drawdown_chart(axis: Axis, drawdown: pd.Series, benchmark: pd.Series | None) -> Chart:
     """How far below its highest value so far the equity lies, as a fraction ≤ 0."""
-    under = _line(
-        axis, drawdown, "Strategy", LOSS, form=".1%", width=1.2, fill="tozeroy", fillcolor=LOSS_WASH
-    )
+    under = _line(axis, drawdown, "Strategy", LOSS, ".1%", width=1.2, wash=LOSS_WASH)
     lines = [under]
     labels = []
     if benchmark is not None:
-        lines.append(_line(axis, benchmark, "Benchmark", PEER, form=".1%", width=1))
+        lines.append(_line(axis, benchmark, "Benchmark", PEER, ".1%", width=1))
         labels = [Label(0, "Strategy", LOSS), Label(1, "Benchmark", PEER)]
     figure = figure_of(lines, 190, xaxis=_time_axis(axis), yaxis={"tickformat": ".0%"})
     return Chart("drawdown", figure, 190, tuple(labels), linked=True, zero=True)
@@ -229,23 +236,20 @@ def drawdown_chart(axis: Axis, drawdown: pd.Series, benchmark: pd.Series | None)
 
 def ratio_chart(axis: Axis, ratio: pd.Series) -> Chart:
     """A rolling ratio; the rows before its first full window stay empty."""
-    line = _line(axis, ratio, "Sharpe", STRATEGY, form=".2f", width=1.3)
-    figure = figure_of(
-        [line], 230, xaxis=_time_axis(axis), yaxis={"tickformat": ".1~f"}, margin={"r": 16, "l": 44}
-    )
+    line = _line(axis, ratio, "Sharpe", STRATEGY, ".2f", width=1.3)
+    figure = figure_of([line], 230, xaxis=_time_axis(axis), yaxis={"tickformat": ".1~f"}, margin={"r": 16})
     return Chart("rolling-sharpe", figure, 230, (), linked=True, zero=True)
 
 
 def exposure_chart(axis: Axis, gross: pd.Series, net: pd.Series) -> Chart:
     """Value held, long plus short (gross) and long minus short (net), as a fraction of equity."""
-    step = {"line": {"shape": "hv"}, "form": ".0%", "width": 1.2}
     if np.allclose(gross.to_numpy(float), net.to_numpy(float), equal_nan=True):
-        lines = [_line(axis, gross, "Invested", STRATEGY, **step)]
+        lines = [_line(axis, gross, "Invested", STRATEGY, ".0%", width=1, wash=WASH, steps=True)]
         labels: tuple[Label, ...] = ()
     else:
         lines = [
-            _line(axis, gross, "Gross", PEER, **step),
-            _line(axis, net, "Net", STRATEGY, **step),
+            _line(axis, gross, "Gross", PEER, ".0%", width=1, steps=True),
+            _line(axis, net, "Net", STRATEGY, ".0%", width=1, steps=True),
         ]
         labels = (Label(0, "Gross", PEER), Label(1, "Net", STRATEGY))
     figure = figure_of(
@@ -253,7 +257,7 @@ def exposure_chart(axis: Axis, gross: pd.Series, net: pd.Series) -> Chart:
         230,
         xaxis=_time_axis(axis),
         yaxis={"tickformat": ".0%"},
-        margin={"r": 50 if labels else 16, "l": 48},
+        margin={"r": 50 if labels else 16},
     )
     return Chart("exposure", figure, 230, labels, linked=True, zero=True)
 
@@ -265,7 +269,7 @@ def turnover_chart(traded: pd.Series, *, monthly: bool) -> Chart:
     bar = go.Bar(
         x=list(middle.strftime("%Y-%m-%d")),
         y=plain(traded.to_numpy(dtype=float)),
-        marker={"color": PEER_WASH, "line": {"width": 0}},
+        marker={"color": PEER_BAR, "line": {"width": 0}},
         hovertemplate="Traded  <b>%{y:.0%}</b><extra></extra>",
     )
     figure = figure_of(
@@ -278,23 +282,24 @@ def turnover_chart(traded: pd.Series, *, monthly: bool) -> Chart:
     return Chart("turnover", figure, 180, linked=monthly, zero=True)
 
 
-def yearly_chart(returns: pd.Series, benchmark: pd.Series | None, benchmark_name: str) -> Chart:
+def yearly_chart(returns: pd.Series, benchmark: pd.Series | None) -> Chart:
     """Total return of each calendar year, strategy beside benchmark, as fractions."""
     years = [str(year) for year in returns.index]
     bars = [_bars(years, returns, "Strategy", STRATEGY)]
     if benchmark is not None:
-        bars.append(_bars(years, benchmark.reindex(returns.index), benchmark_name, PEER_WASH))
+        bars.append(_bars(years, benchmark.reindex(returns.index), "Benchmark", PEER_BAR))
     figure = figure_of(
         bars,
         230,
         barmode="group",
-        bargap=0.3,
+        bargap=max(0.3, 1 - 0.14 * len(years)),  # a single year is a bar, not a wall
         bargroupgap=0.08,
         xaxis={"type": "category", "showline": False, "ticks": "", "nticks": 14, "fixedrange": True},
         yaxis={"tickformat": ".0%"},
-        margin={"r": 16, "l": 48},
+        margin={"r": 16},
     )
-    return Chart("yearly", figure, 230)
+    labels = (Label(0, "Strategy", STRATEGY), Label(1, "Benchmark", PEER)) if len(bars) > 1 else ()
+    return Chart("yearly", figure, 230, labels, keyed=True)
 
 
 def _bars(years: list[str], returns: pd.Series, name: str, color: str) -> go.Bar:
@@ -305,11 +310,6 @@ def _bars(years: list[str], returns: pd.Series, name: str, color: str) -> go.Bar
         marker={"color": color, "line": {"width": 0}},
         hovertemplate=f"{html.escape(name)}  <b>%{{y:.1%}}</b><extra></extra>",
     )
-
-
-def short(name: str, most: int = 13) -> str:
-    """A name that fits beside the end of a line."""
-    return html.escape(name if len(name) <= most else name[: most - 1].rstrip() + "…")
 
 
 def payload(charts: Sequence[Chart]) -> str:
@@ -325,7 +325,7 @@ def payload(charts: Sequence[Chart]) -> str:
                 "linked": chart.linked,
                 "zero": chart.zero,
                 "log": False,
-                "labels": [label.__dict__ for label in chart.labels],
+                "labels": [] if chart.keyed else [asdict(label) for label in chart.labels],
                 "data": drawn["data"],
                 "layout": drawn["layout"],
             }

@@ -54,8 +54,7 @@ class CostModel:
                 )
         if self.half_spread_bps + self.slippage_bps >= 1 / BPS:
             raise UsageError(
-                "half_spread_bps and slippage_bps together reach 10,000 bps: a sell would fill at "
-                "nothing.",
+                "half_spread_bps and slippage_bps together reach 10,000 bps: a sell would fill at nothing.",
                 code="BAD_COSTS",
             )
 
@@ -71,11 +70,7 @@ class CostModel:
     @property
     def proportional(self) -> bool:
         """Whether the commission is the same fraction of every order, whatever its size."""
-        return (
-            self.commission_per_share == 0
-            and self.commission_min == 0
-            and self.commission_max_bps is None
-        )
+        return self.commission_per_share == 0 and self.commission_min == 0 and self.commission_max_bps is None
 
     @property
     def free(self) -> bool:
@@ -107,8 +102,8 @@ class CostModel:
     def affordable(self, cash: np.ndarray, price: np.ndarray) -> np.ndarray:
         """The most shares that can be bought at ``price``, commission included, with ``cash``.
 
-        With ``g`` the commission of one share without minimum and cap, ``n`` shares cost at most the cash when
-        ``n × price × (1 + cap) <= cash`` or both ``n × price + minimum <= cash`` and
+        With ``g`` the commission of one share without minimum and cap, ``n`` shares cost at most the cash
+        when ``n × price × (1 + cap) <= cash`` or both ``n × price + minimum <= cash`` and
         ``n × (price + g) <= cash``; the largest ``n`` follows.
 
         Args:
@@ -122,7 +117,7 @@ class CostModel:
         shares = np.minimum((cash - self.commission_min) / price, cash / (price + each))
         if self.commission_max_bps is not None:
             shares = np.maximum(shares, cash / (price * (1 + self.commission_max_bps * BPS)))
-        return np.maximum(shares, 0.0)
+        return np.asarray(np.maximum(shares, 0.0))
 
     def changed(self, overrides: Mapping[str, float | str]) -> CostModel:
         """This model with some amounts replaced, as in ``{"slippage_bps": 5}``.
@@ -137,14 +132,12 @@ class CostModel:
         parsed: dict[str, float] = {}
         for key, value in overrides.items():
             if key not in known:
-                raise UsageError(
-                    f"Costs have no '{key}'.{did_you_mean(key, known)}", code="UNKNOWN_COST"
-                )
+                raise UsageError(f"Costs have no '{key}'.{did_you_mean(key, known)}", code="UNKNOWN_COST")
             try:
                 parsed[key] = float(value)
             except ValueError as error:
                 raise UsageError(f"{key} is '{value}', not a number.", code="BAD_COSTS") from error
-        model = replace(self, name=f"{self.name} changed", **parsed)  # type: ignore[arg-type]
+        model = replace(self, name=f"{self.name} changed", **parsed)
         return self if model.amounts() == known else model
 
     def describe(self) -> str:
@@ -171,9 +164,7 @@ PRESETS: Mapping[str, CostModel] = {
     # Flat assumption for liquid US shares at retail size, to be replaced by one's own measured fills:
     # 1 bps commission is 0.005 a share on a 50-dollar share; a one-cent spread on that share is half a spread
     # of 1 bps, taken twice; 2 bps slippage at the open. 5 bps a side, 10 bps a round trip.
-    "us-equities": CostModel(
-        "us-equities", commission_bps=1.0, half_spread_bps=2.0, slippage_bps=2.0
-    ),
+    "us-equities": CostModel("us-equities", commission_bps=1.0, half_spread_bps=2.0, slippage_bps=2.0),
     # The usual shape of a per-share schedule for US shares: 0.005 a share, at least 1.00, at most 1 % of the
     # order. The same assumption on spread and slippage as above.
     "per-share": CostModel(

@@ -14,7 +14,8 @@ from plotly.offline import get_plotlyjs
 
 from qfund.backtest import sections
 from qfund.backtest.charts import Chart, axis_of, payload
-from qfund.backtest.sections import ReportInput
+from qfund.backtest.masthead import masthead
+from qfund.backtest.report_input import ReportInput
 from qfund.backtest.tables import Footnotes, esc
 
 __all__ = ["ReportInput", "render"]
@@ -23,10 +24,10 @@ __all__ = ["ReportInput", "render"]
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data: blob:"
 
 DISCLAIMER = (
-    "The results on this page are hypothetical. They come from applying rules to past prices, with the benefit "
-    "of hindsight; no money was at risk. Fills, costs and dividends are modelled, not observed, and a real "
-    "account would have differed. Past performance, simulated or real, does not tell future results. This "
-    "page is a research record, not investment advice and not an offer."
+    "The results on this page are hypothetical. They come from applying rules to past prices, with the "
+    "benefit of hindsight; no money was at risk. Fills, costs and dividends are modelled, not observed, and "
+    "a real account would have differed. Past performance, simulated or real, does not tell future results. "
+    "This page is a research record, not investment advice and not an offer."
 )
 
 
@@ -42,7 +43,7 @@ def render(report: ReportInput) -> str:
     notes = Footnotes([])
     body = "".join(
         (
-            sections.masthead(report, notes),
+            masthead(report, notes),
             sections.growth(report, axis, charts),
             sections.by_year(report, charts),
             sections.exposure_and_risk(report, axis, charts),
@@ -65,6 +66,8 @@ def _check(report: ReportInput) -> None:
     for name, series in beside.items():
         if not series.index.equals(report.equity.index):
             raise ValueError(f"{name} does not share the index of the equity")
+    if len(report.sessions) != len(report.equity):
+        raise ValueError("sessions must name the session of each bar of the equity")
 
 
 def _page(report: ReportInput, body: str, charts: str) -> str:

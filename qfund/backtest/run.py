@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime
 
@@ -24,7 +24,7 @@ from qfund.market.bars import Bars
 from qfund.strategy.api import Strategy
 from qfund.strategy.causality import Verdict, check
 from qfund.strategy.loading import Loaded
-from qfund.strategy.targets import checked_targets
+from qfund.strategy.targets import checked_targets, remarks
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,6 @@ class Wish:
         benchmark: a symbol of the data to hold instead, or None for equal parts of the universe.
         causality_samples: moments at which look-ahead is tried; 0 skips the check.
         seed: of the sampled moments and perturbations.
-        trials: how many different runs of this strategy were recorded before, this one not counted.
     """
 
     since: date | None = None
@@ -80,9 +79,8 @@ class Wish:
     costs: CostModel = PRESETS["us-equities"]
     rules: Rules = field(default_factory=Rules)
     benchmark: str | None = None
-    causality_samples: int = 4
+    causality_samples: int = 8
     seed: int = 0
-    trials: int = 0
 
 
 @dataclass(frozen=True)
@@ -125,8 +123,22 @@ class Backtest:
     ended_at: datetime
 
 
-def run(loaded: Loaded, params: Mapping[str, str], data: Data, wish: Wish) -> Backtest:
+def run(
+    loaded: Loaded,
+    params: Mapping[str, str],
+    data: Data,
+    wish: Wish,
+    *,
+    earlier: Collection[str] = (),
+) -> Backtest:
     """Decide, check, trade, measure.
+
+    Args:
+        loaded: the strategy's file.
+        params: name → text, as typed.
+        data: history and market.
+        wish: what was asked for.
+        earlier: the ids of all runs of this strategy so far; each different one was a trial.
 
     Raises:
         UsageError: parameters that the strategy does not take.
@@ -148,8 +160,9 @@ def run(loaded: Loaded, params: Mapping[str, str], data: Data, wish: Wish) -> Ba
     benchmark, benchmark_name = _benchmark(market, wish)
     identity = _identity(loaded, strategy, data, raw, wish)
     fingerprint = str(identity["data"])
+    run_id = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
     return Backtest(
-        run_id=hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12],
+        run_id=run_id,
         identity=identity,
         strategy=strategy,
         loaded=loaded,
@@ -160,7 +173,10 @@ def run(loaded: Loaded, params: Mapping[str, str], data: Data, wish: Wish) -> Ba
         benchmark=benchmark,
         benchmark_name=benchmark_name,
         metrics=compute(
-            simulation, calendar=raw.calendar, benchmark=benchmark, trials=wish.trials + 1
+            simulation,
+            calendar=raw.calendar,
+            benchmark=benchmark,
+            trials=len({*earlier, run_id}),
         ),
         verdict=verdict,
         warnings=_warnings(simulation, verdict, targets, wish),
@@ -180,16 +196,16 @@ def run(loaded: Loaded, params: Mapping[str, str], data: Data, wish: Wish) -> Ba
 def _causality(loaded: Loaded, params: Mapping[str, str], bars: Bars, wish: Wish) -> Verdict | None:
     if wish.causality_samples == 0:
         return None
-    verdict = check(lambda: loaded.make(params), bars, samples=wish.causality_samples, seed=wish.seed)
-    if not verdict.ok:
-        finding = verdict.findings[0]
-        raise DataQualityError(
-            f"{loaded.name} sees the future: {finding.detail} "
-            f"(column {finding.column}, first at {finding.time}). A backtest of it would mean nothing.",
-            fix=f"qfund strategy check {loaded.path}",
-            code="LOOKAHEAD",
-            details={"kind": finding.kind, "column": finding.column, "time": finding.time},
-        )
+    verdict = check(
+        lambda: loaded.make(params),
+        bars,
+        samples=wish.causality_samples,
+        seed=wish.seed,
+        source=loaded.source,
+    )
+    refusal = verdict.refusal(loaded.name, loaded.path)
+    if refusal is not None:
+        raise refusal
     return verdict
 
 
@@ -245,12 +261,12 @@ def _identity(
 def _warnings(
     simulation: Simulation, verdict: Verdict | None, targets: pd.DataFrame, wish: Wish
 ) -> tuple[str, ...]:
-    found = list(simulation.warnings)
+    found = [*simulation.warnings, *remarks(targets)]
     if verdict is None:
         found.append("Look-ahead was not checked (--no-check): do not believe this result yet.")
-    if targets.notna().to_numpy().sum() == 0:
-        found.append("The strategy decided nothing in this period: every target is NaN.")
-    elif simulation.orders.empty:
+    else:
+        found.extend(verdict.warnings)
+    if simulation.orders.empty and targets.notna().to_numpy().any():
         found.append("No order was filled: every target was zero, or no bar followed the decision.")
     if wish.costs.name == "none":
         found.append("Costs are zero because --costs none was asked for: real trading is dearer.")

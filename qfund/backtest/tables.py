@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import html
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from qfund.backtest.metrics import Metric
-from qfund.backtest.wording import GROUPS, NIL, Term, Unit, moment, number, say, term_of
+from qfund.backtest.wording import GROUPS, NIL, Term, Unit, moment, number, say, signed, term_of
 
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 MOST_TRADES = 500
@@ -44,9 +45,7 @@ class Footnotes:
         """The list of reasons; empty when every cell held a number."""
         if not self.reasons:
             return ""
-        items = "".join(
-            f"<li><sup>{at}</sup>{esc(reason)}</li>" for at, reason in enumerate(self.reasons, 1)
-        )
+        items = "".join(f"<li><sup>{at}</sup>{esc(reason)}</li>" for at, reason in enumerate(self.reasons, 1))
         one = " one" if len(self.reasons) < 3 else ""
         return f'<ol class="notes{one}">{items}</ol>'
 
@@ -88,12 +87,13 @@ def monthly_table(months: pd.DataFrame, years: pd.Series, peer: pd.Series | None
 def _heat(value: float, top: float) -> str:
     if not math.isfinite(value):
         return '<td class="void"></td>'
-    if value == 0:
-        return "<td>0.0</td>"
+    shown = signed(f"{value * 100:.1f}")
+    if not any(digit in shown for digit in "123456789"):
+        return f"<td>{shown}</td>"
     # At most 0.7 of the colour, so that ink stays readable on it, in light and in dark.
     strength = round(0.06 + 0.64 * min(1.0, abs(value) / top), 2)
     side = "up" if value > 0 else "down"
-    return f'<td class="{side}" style="--a:{strength}">{number(value, "percent")[:-1]}</td>'
+    return f'<td class="{side}" style="--a:{strength}">{shown}</td>'
 
 
 def _peer_cell(peer: pd.Series, year: object) -> str:
@@ -106,12 +106,12 @@ def drawdown_table(drawdowns: pd.DataFrame) -> str:
     if drawdowns.empty:
         return '<p class="empty">Equity never fell below its highest value so far.</p>'
     rows = []
-    for fall in drawdowns.itertuples(index=False):
-        back = "not yet" if pd.isna(fall.recovered) else moment(fall.recovered)
+    for fall in drawdowns.to_dict("records"):
+        back = "not yet" if fall["recovered"] is pd.NaT else moment(fall["recovered"])
         rows.append(
-            f"<tr>{figure_cell(float(fall.depth), 'percent')}<td>{moment(fall.peak)}</td>"
-            f"<td>{moment(fall.trough)}</td><td>{back}</td>"
-            f"{figure_cell(float(fall.days), 'days')}</tr>"
+            f"<tr>{figure_cell(float(fall['depth']), 'percent')}<td>{moment(fall['peak'])}</td>"
+            f"<td>{moment(fall['trough'])}</td><td>{back}</td>"
+            f"{figure_cell(float(fall['days']), 'days')}</tr>"
         )
     return (
         '<div class="scroll"><table><thead><tr><th scope="col">Depth</th><th scope="col">Peak</th>'
@@ -138,11 +138,11 @@ def contribution_table(profit: pd.Series, trades: pd.DataFrame) -> str:
         if len(hidden) and place == MOST_SYMBOLS // 2:
             rows.append(
                 f'<tr><th scope="row" class="nil">{len(hidden):,} between</th><td class="track"></td>'
-                f"{figure_cell(float(hidden.sum()), 'money')}<td></td></tr>"
+                f"{figure_cell(float(hidden.sum()), 'cash')}<td></td></tr>"
             )
         rows.append(
             f'<tr><th scope="row">{esc(symbol)}</th><td class="track">{_lane(value, low, wide)}</td>'
-            f"{figure_cell(float(value), 'money')}<td>{int(counts.get(symbol, 0)):,}</td></tr>"
+            f"{figure_cell(float(value), 'cash')}<td>{int(counts.get(symbol, 0)):,}</td></tr>"
         )
     return (
         '<div class="scroll"><table class="bars"><thead><tr><th scope="col" class="text">Symbol</th>'
@@ -168,11 +168,13 @@ TRADE_COLUMNS: tuple[tuple[str, str, Unit, bool], ...] = (
     ("entered_at", "Entered", "text", False),
     ("exited_at", "Exited", "text", False),
     ("shares", "Shares", "count", True),
-    ("price_in", "In at", "money", True),
-    ("price_out", "Out at", "money", True),
-    ("pnl", "Net profit", "money", True),
-    ("pnl_pct", "Return", "percent", True),
-    ("fees", "Fees", "money", True),
+    ("price_in", "In at", "price", True),
+    ("price_out", "Out at", "price", True),
+    ("pnl", "Net profit", "cash", True),
+    ("pnl_pct", "Return", "points", True),
+    ("fees", "Fees", "cash", True),
+    ("mfe_pct", "Best", "points", True),
+    ("mae_pct", "Worst", "points", True),
     ("bars", "Bars", "bars", True),
 )
 
@@ -191,7 +193,7 @@ def trades_table(trades: pd.DataFrame) -> str:
     """One row per trade; a click on a head sorts."""
     heads = "".join(
         f'<th scope="col" class="{"sum" if numeric else "text"}"'
-        f' data-kind="{"number" if numeric else "text"}"><button type="button">{head}</button></th>'
+        f' data-kind="{"number" if numeric else "text"}">{head}</th>'
         for _, head, _, numeric in TRADE_COLUMNS
     )
     rows = "".join(_trade(row) for row in shown_trades(trades).to_dict("records"))
@@ -202,13 +204,13 @@ def trades_table(trades: pd.DataFrame) -> str:
     )
 
 
-def _trade(trade: Mapping[str, object]) -> str:
+def _trade(trade: Mapping[Hashable, Any]) -> str:
     cells = []
     for column, _, unit, numeric in TRADE_COLUMNS:
         value = trade[column]
         if numeric:
-            cells.append(figure_cell(float(str(value)), unit, sort=True))
-        elif column == "exited_at" and pd.isna(value):
+            cells.append(figure_cell(float(value), unit, sort=True))
+        elif value is pd.NaT:
             cells.append('<td class="text nil" data-v="9999">open</td>')
         else:
             cells.append(f'<td class="text">{esc(say(value, "text"))}</td>')
@@ -250,15 +252,11 @@ def metric_value(metric: Metric, term: Term, currency: str, notes: Footnotes) ->
 
 def amounts_table(pairs: Iterable[tuple[str, str]]) -> str:
     """Names and amounts that were already put into words, one pair per row, right-aligned."""
-    rows = "".join(
-        f'<tr><th scope="row">{esc(name)}</th><td>{esc(value)}</td></tr>' for name, value in pairs
-    )
+    rows = "".join(f'<tr><th scope="row">{esc(name)}</th><td>{esc(value)}</td></tr>' for name, value in pairs)
     return f"<table><tbody>{rows}</tbody></table>"
 
 
 def pairs_table(pairs: Iterable[tuple[str, object]]) -> str:
     """Names and values of any length, one pair per row."""
-    rows = "".join(
-        f'<tr><th scope="row">{esc(name)}</th><td>{esc(value)}</td></tr>' for name, value in pairs
-    )
+    rows = "".join(f'<tr><th scope="row">{esc(name)}</th><td>{esc(value)}</td></tr>' for name, value in pairs)
     return f'<table class="record"><tbody>{rows}</tbody></table>'

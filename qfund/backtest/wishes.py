@@ -1,7 +1,7 @@
 """Wishes: from target weights to the bars at which they can be filled.
 
-Promises: a wish decided at a bar's close never fills before that bar's close; it fills at the next bar *of its
-own symbol*, and until then a newer wish of that symbol replaces it. Nothing here knows prices or money.
+Promises: a wish decided at a bar's close never fills before that bar's close; it fills at the next bar *of
+its own symbol*, and until then a newer wish of that symbol replaces it. Nothing here knows prices or money.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from typing import Literal
 
 import pandas as pd
 
-Unit = Literal["percent", "ratio", "money", "count", "bps", "days", "bars", "text"]
+Unit = Literal["percent", "points", "ratio", "money", "cash", "price", "count", "bps", "days", "bars", "text"]
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,9 @@ class Term:
 
     Attributes:
         label: for people, in sentence case.
-        unit: how its value is shown; ``percent`` values arrive as fractions.
+        unit: how its value is shown; ``percent`` values arrive as fractions, ``points`` are per cent
+            already, ``money`` drops the cents of
+            large amounts, ``cash`` (for columns) never does, ``price`` keeps four digits of small ones.
         note: the convention in a few words, or an empty string.
     """
 
@@ -53,7 +55,7 @@ def say(value: object, unit: Unit = "ratio", currency: str = "") -> str:
         return moment(value)
     if isinstance(value, date):
         return value.isoformat()
-    if isinstance(value, (int, float)) and not isinstance(value, str):
+    if isinstance(value, (int, float)):
         return number(float(value), unit, currency)
     return str(value)
 
@@ -62,24 +64,27 @@ def number(value: float, unit: Unit, currency: str = "") -> str:
     """A number in its unit: ``12.3%``, ``1.04``, ``USD 412,345``, ``−18.2 bps``."""
     if not math.isfinite(value):
         return NIL
-    match unit:
-        case "percent":
-            text = f"{value * 100:,.1f}%" if abs(value) >= 0.001 or value == 0 else f"{value:.2%}"
-        case "money":
-            digits = 0 if abs(value) >= 1000 else 2
-            text = f"{value:,.{digits}f}"
-        case "count" | "bars":
-            text = f"{value:,.0f}" if value == int(value) else f"{value:,.1f}"
-        case "days":
-            text = f"{value:,.0f}" if value == int(value) or abs(value) >= 100 else f"{value:,.1f}"
-        case "bps":
-            text = f"{value:,.1f}"
-        case "ratio" | "text":
-            text = f"{value:,.2f}"
-    text = signed(text)
+    text = signed(_digits(value, unit))
     if unit == "money" and currency:
         return f"{currency} {text}"
-    return f"{text} bps" if unit == "bps" else text
+    return text
+
+
+def _digits(value: float, unit: Unit) -> str:
+    size = abs(value)
+    few = size >= 0.001 or value == 0  # a digit more for what would read 0.0%
+    whole = ".0f" if value == int(value) else ".1f"
+    form, mark = {
+        "percent": (".1f" if few else ".2f", "%"),
+        "points": (".1f", "%"),
+        "money": (".0f" if size >= 1000 else ".2f", ""),
+        "price": (".2f" if size >= 1 else ".4g", ""),
+        "count": (whole, ""),
+        "bars": (whole, ""),
+        "days": (whole, ""),
+        "bps": (".1f", " bps"),
+    }.get(unit, (".2f", ""))
+    return f"{value * 100 if unit == 'percent' else value:,{form}}{mark}"
 
 
 def signed(text: str) -> str:
@@ -117,7 +122,7 @@ GROUPS: dict[str, dict[str, Term]] = {
         "end_equity": Term("Final equity", "money", "marked at the last close"),
         "net_profit": Term("Net profit", "money", "after costs, dividends in"),
         "total_return": Term("Total return", "percent", "whole period, after costs"),
-        "cagr": Term("Growth a year (CAGR)", "percent", "compound, exact calendar years"),
+        "cagr": Term("CAGR", "percent", "compound growth a year, calendar years"),
         "benchmark_return": Term("Benchmark return", "percent", "whole period, same cash, no costs"),
         "excess_return": Term("Excess return", "percent", "total return less the benchmark's"),
     },

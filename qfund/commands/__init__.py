@@ -1,4 +1,4 @@
-"""What the operator types: one module per noun; a command parses, wires, calls, and hands the result to the console.
+"""What the operator types, one module a noun: a command parses, wires, calls, and hands the result over.
 
 How to write one: see `qfund.commands.session`.
 """

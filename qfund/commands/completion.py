@@ -1,13 +1,23 @@
 """What the Tab key offers: run ids, symbols, strategy files, vendors, profiles, templates.
 
-Promises: never an error, never a word on the screen, and never a database started for a Tab: ids and symbols come
-from a server that runs already, or are not offered. Called by the shell through Typer.
+Promises: never an error, never a word on the screen, and never a database made for a Tab: ids and symbols
+come from the project's store when there is one, else none are offered. Called by the shell through Typer.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qfund.errors import QfundError
+
+if TYPE_CHECKING:
+    from qfund.store import Store
+
+MOST_RUNS = 50
 
 
 def complete_strategies(incomplete: str) -> list[str]:
@@ -49,16 +59,54 @@ def complete_settings(incomplete: str) -> list[str]:
     return [key for key, _ in keys() if key.startswith(incomplete)]
 
 
+def complete_templates(incomplete: str) -> list[str]:
+    """The strategy templates."""
+    from qfund.strategy import templates
+
+    return [name for name in templates.names() if name.startswith(incomplete)]
+
+
 def complete_symbols(incomplete: str) -> list[str]:
-    """Stored symbols, after the last comma of what is typed."""
+    """Stored symbols, after the last comma of what is typed; those named before it are not offered again."""
     done, comma, begun = incomplete.rpartition(",")
-    taken = set(done.split(","))
-    return [
-        f"{done}{comma}{symbol}"
-        for symbol in _symbols()
-        if symbol.startswith(begun.upper()) and symbol not in taken
-    ]
+    with _stored() as store:
+        if store is None:
+            return []
+        from qfund.store import securities
+
+        known = {listing.symbol for listing in securities.listings(store).values()}
+    fresh = sorted(known - set(done.split(",")))
+    return [f"{done}{comma}{symbol}" for symbol in fresh if symbol.startswith(begun.upper())]
 
 
-def _symbols() -> list[str]:
-    return []
+def complete_runs(incomplete: str) -> list[tuple[str, str]]:
+    """The newest runs' ids, each with its strategy and period."""
+    with _stored() as store:
+        if store is None:
+            return []
+        from qfund.store import runs
+
+        return [
+            (run.run_id, f"{run.strategy} {run.since} to {run.until}")
+            for run in runs.list_runs(store, limit=MOST_RUNS)
+            if run.run_id.startswith(incomplete)
+        ]
+
+
+@contextmanager
+def _stored() -> Iterator[Store | None]:
+    """The project's store, or None when there is none yet or it cannot be opened now."""
+    from qfund.config import load
+    from qfund.store import open_store
+
+    with ExitStack() as stack:
+        try:
+            settings = load(Path.cwd(), environ=os.environ)
+            if settings.store.url is None and not (settings.home / "postgres").is_dir():
+                store = None
+            else:
+                url = settings.store.url.reveal() if settings.store.url else None
+                store = stack.enter_context(open_store(url, settings.home))
+        except QfundError:
+            store = None  # a Tab is no place for an error; the command itself will tell
+        yield store

@@ -1,8 +1,8 @@
-"""The options that every command takes, before or after its name: read here, once, before Typer sees the line.
+"""The options that every command takes, before or after its name: read once, before Typer sees the line.
 
-Promises: they are taken wherever they stand up to ``--``, so that no command declares them and an error in the rest
-of the line already knows whether to speak JSON. `declarations` gives the same options to each command's help and to
-completion. Never reads a file.
+Promises: they are taken wherever they stand up to ``--``, so that no command declares them and an error in
+the rest of the line already knows whether to speak JSON. `declarations` gives the same options to each
+command's help and to completion. Never reads a file.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Failures that qfund did not raise itself, in its own words: Typer's complaints, and crashes.
 
-Promises: a wrong word is answered with the nearest right one; a crash becomes one line with an id and the path of a
-log that holds the traceback with secrets hidden. If the log cannot be written, the line says so: telling the
-operator never fails because of the disk.
+Promises: a wrong word is answered with the nearest right one; a crash becomes one line with an id and the
+path of a log that holds the traceback with secrets hidden. If the log cannot be written, the line says so:
+telling the operator never fails because of the disk.
 """
 
 from __future__ import annotations

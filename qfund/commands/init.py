@@ -1,7 +1,7 @@
 """``qfund init``: the files of a new project.
 
-Promises: writes ``qfund.toml``, a first strategy and ``.gitignore`` lines; what is there already is kept as it is, so
-that it may be run again at any time. Never overwrites, never starts a database.
+Promises: writes ``qfund.toml``, a first strategy and ``.gitignore`` lines; what is there already is kept as
+it is, so that it may be run again at any time. Never overwrites, never starts a database.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def _strategy(place: Path) -> tuple[str, str]:
     from qfund.strategy import templates
 
     path = Path("strategies", f"{FIRST_STRATEGY}.py")
-    return str(path), _write_new(place / path, templates.source(FIRST_STRATEGY, FIRST_STRATEGY))
+    return str(path), _write_new(place / path, templates.rendered(FIRST_STRATEGY, FIRST_STRATEGY))
 
 
 def _write_new(path: Path, text: str) -> str:
@@ -96,25 +96,22 @@ def _ignore(path: Path) -> str:
 
 
 def configuration() -> str:
-    """A ``qfund.toml`` that changes nothing: every setting with its meaning and its default, commented out."""
+    """A ``qfund.toml`` that changes nothing: every setting, its meaning and its default, commented out."""
     from qfund.config.settings import SECTIONS, as_text
 
     lines = [
         "# qfund's settings. All have defaults: take away a # to change one.",
-        "# Stronger than this file: qfund.<profile>.toml, qfund.local.toml, QFUND__SECTION__KEY, --config.",
+        "# Stronger: qfund.<profile>.toml, qfund.local.toml, QFUND__SECTION__KEY, --config FILE.",
         "# See what holds, and where it was set: qfund config show --origin",
     ]
     for section, model in SECTIONS.items():
         lines += ["", f"[{section}]"]
         for name, field in model.model_fields.items():
-            default = as_text(field.default)
-            value = f'"{default}"' if isinstance(field.default, str) else default
-            extra = field.json_schema_extra
-            unset = extra.get("unset") if isinstance(extra, dict) else None
-            if field.default is None:
-                lines.append(f'# {name} = ""  # {field.description}; not set: {unset}')
-            else:
-                lines.append(f"# {name} = {value}  # {field.description}")
+            extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
+            unset = f" (not set: {extra['unset']})" if "unset" in extra else ""
+            value = extra.get("example", field.default)
+            written = f'"{value}"' if isinstance(value, str) else as_text(value)
+            lines += [f"# {field.description}{unset}", f"# {name} = {written}"]
     return "\n".join(lines) + "\n"
 
 

@@ -1,8 +1,8 @@
 """Options that mean the same in every command, and how their values are read.
 
 Promises: ``--since``/``--until`` take an ISO date, ``5d``/``2w``/``6m``/``1y`` ago, ``last`` or ``today``;
-``--symbols`` takes ``A,B`` or ``@file``; ``-p`` takes ``name=value``. What cannot be read is a `UsageError` that
-shows the forms. Knows no calendar: ``last`` is given by the command that knows what the last session is.
+``--symbols`` takes ``A,B`` or ``@file``; ``-p`` takes ``name=value``. What cannot be read is a `UsageError`
+that shows the forms. Knows no calendar: ``last`` is given by the command that knows what the last session is.
 """
 
 from __future__ import annotations
@@ -159,7 +159,7 @@ def period(
 
 
 def symbols(text: str | None) -> tuple[str, ...] | None:
-    """``--symbols``: ``A,B`` or ``@file`` (one or more a line, ``#`` starts a comment); duplicates are dropped.
+    """``--symbols``: ``A,B`` or ``@file`` (one or more a line, ``#`` starts a comment), each once.
 
     Returns:
         The symbols in upper case and in the order given, or None when the option was not given.

@@ -14,9 +14,9 @@ How a command is written (the whole convention)::
     app = typer.Typer(help="What is stored, and what is missing.", no_args_is_help=True)
 
 
-    def register(root: typer.Typer) -> None:                        # cli.py calls this, in the order of the help
+    def register(root: typer.Typer) -> None:
         '''Add ``qfund data`` to the command line.'''
-        root.add_typer(app, name="data", rich_help_panel="Data")    # or: root.command(name="ingest")(ingest)
+        root.add_typer(app, name="data", rich_help_panel="Data")    # or root.command(name=..)(..)
 
 
     @app.command()
@@ -35,18 +35,19 @@ How a command is written (the whole convention)::
             rows = coverage.status(store, vendor=vendor)
         session.console.show(
             Outcome(
-                command="data.status",                               # words joined by a dot; the JSON schema's name
-                data={"rows": rows},                                 # dates, Decimals, NaN, numpy: converted for you
+                command="data.status",         # the words joined by a dot
+                data={"rows": rows},           # dates, Decimals, NaN, numpy are converted
                 blocks=(Table(("symbol", Column("bars", "right")), [(r.symbol, r.bars) for r in rows]),),
                 next=("qfund backtest strategies/sma_cross.py",),
             )
         )
 
-``--json``, ``--profile NAME``, ``--config FILE``, ``-q/--quiet``, ``-v/--verbose`` and ``--no-color`` are taken off
-the command line before Typer sees it, wherever they stand (up to ``--``): a command never declares them. Failures
-are raised as `qfund.errors`; ``cli.main`` prints them and sets the exit code. An outcome with ``exit_code`` or
-``errors`` sets the exit code by being shown: no ``typer.Exit`` is needed. Ctrl-C arrives as ``KeyboardInterrupt``
-(SIGTERM too): a command that kept something turns it into ``InterruptedRunError`` with a sentence on what was kept.
+``--json``, ``--profile NAME``, ``--config FILE``, ``-q/--quiet``, ``-v/--verbose`` and ``--no-color`` are
+taken off the command line before Typer sees it, wherever they stand (up to ``--``): a command never declares
+them. Failures are raised as `qfund.errors`; ``cli.main`` prints them and sets the exit code. An outcome with
+``exit_code`` or ``errors`` sets the exit code by being shown: no ``typer.Exit`` is needed. Ctrl-C arrives as
+``KeyboardInterrupt`` (SIGTERM too): a command that kept something turns it into ``InterruptedRunError`` with
+a sentence on what was kept.
 """
 
 from __future__ import annotations

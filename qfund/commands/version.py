@@ -1,4 +1,4 @@
-"""``qfund version``: which qfund this is, and on what it stands. Reads package metadata only; imports no library."""
+"""``qfund version``: which qfund this is, and on what it stands. Reads metadata; imports no library."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """From files, variables and flags to `Settings`.
 
-Promises: each value is checked where it is written, so that a mistake names its file and line or its variable; the
-last writer wins and the others are remembered. Reads files and the mapping it is given, never ``os.environ``, and
-writes nothing.
+Promises: each value is checked where it is written, so that a mistake names its file and line or its
+variable; the last writer wins and the others are remembered. Reads files and the mapping it is given, never
+``os.environ``, and writes nothing.
 """
 
 from __future__ import annotations
@@ -87,10 +87,14 @@ def load(
     declared = dict(keys())
     written: dict[str, list[_Written]] = {}
     for key, value in _all_written(paths, len(files), project, environ, overrides or {}):
+        if key in SECTIONS and value.value == {}:
+            continue  # a header with nothing under it
         if key not in declared:
             raise _unknown(key, value.source, list(declared))
         written.setdefault(key, []).append(value)
-    return _settings(project, profile, paths, declared, written, environ)
+    return _settings(
+        project, profile=profile, paths=paths, declared=declared, written=written, environ=environ
+    )
 
 
 def _project_files(project: Project, profile: str | None) -> list[Path]:
@@ -103,7 +107,7 @@ def _project_files(project: Project, profile: str | None) -> list[Path]:
 
 
 def _profile_file(folder: Path, profile: str) -> list[str]:
-    """The profile's file; the safe profile needs none, any other must have one, or a typo would pass unseen."""
+    """The profile's file; the safe profile needs none, any other must have one: a typo must not pass."""
     name = f"qfund.{profile}.toml"
     if _PROFILE.fullmatch(profile) and profile != "local" and (folder / name).is_file():
         return [name]
@@ -162,6 +166,7 @@ def _unknown(key: str, source: str, known: list[str]) -> ConfigError:
 
 def _settings(
     project: Project,
+    *,
     profile: str | None,
     paths: Sequence[Path],
     declared: Mapping[str, FieldInfo],
@@ -180,9 +185,9 @@ def _settings(
         section, _, name = key.partition(".")
         sections[section][name] = value
         origins[key] = Origin(as_text(value), source, beaten)
-    built = {name: model.model_construct(**sections[name]) for name, model in SECTIONS.items()}
     return Settings.model_construct(
-        **built,
+        None,
+        **{name: model.model_construct(None, **sections[name]) for name, model in SECTIONS.items()},
         project=project.folder,
         home=project.home,
         profile=profile,

@@ -1,7 +1,8 @@
 """Secrets as references: where a secret lies is configuration, what it says is not.
 
-``env:NAME`` reads a variable, ``file:PATH`` a file that only its owner may read. A `Secret` prints as dots and is
-opened by ``reveal()`` alone, at the moment of use; it is no ``str``, so that no join or format can leak it.
+``env:NAME`` reads a variable, ``file:PATH`` a file that only its owner may read. A `Secret` prints as dots
+and is opened by ``reveal()`` alone, at the moment of use; it is no ``str``, so that no join or format can
+leak it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What can be set: sections, keys, types, defaults and one line of meaning each.
 
-Promises: frozen; every default is the safe one; the meanings here are the ones that ``qfund init`` writes into a new
-``qfund.toml``. Knows nothing of files.
+Promises: frozen; every default is the safe one; the meanings here are the ones that ``qfund init`` writes
+into a new ``qfund.toml``. Knows nothing of files.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ class StoreSettings(BaseModel):
 
     url: Secret | None = Field(
         default=None,
-        description="postgresql:// URL of the database, or a reference (env:NAME, file:PATH)",
-        json_schema_extra={"unset": "an embedded PostgreSQL server beside this file"},
+        description="postgresql:// URL, or a reference to it: env:NAME or file:PATH",
+        json_schema_extra={"unset": "an embedded server in the state folder", "example": "env:DATABASE_URL"},
     )
 
 
@@ -47,7 +47,7 @@ class BacktestSettings(BaseModel):
     benchmark: Word | None = Field(
         default=None,
         description="symbol that results are compared with",
-        json_schema_extra={"unset": "none"},
+        json_schema_extra={"unset": "none", "example": "SPY"},
     )
     calendar: Word = Field(default="XNYS", description="exchange calendar (XNYS: New York)")
 

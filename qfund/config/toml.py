@@ -1,7 +1,7 @@
 """TOML files as dotted keys, each with its line.
 
-Promises: reads only; a fault names file, line and column. ``tomllib`` gives no positions, so lines are found by
-reading the text again: headers and ``key =`` at the start of a line, outside of multi-line strings.
+Promises: reads only; a fault names file, line and column. ``tomllib`` gives no positions, so lines are found
+by reading the text again: headers and ``key =`` at the start of a line, outside of multi-line strings.
 """
 
 from __future__ import annotations

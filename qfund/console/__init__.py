@@ -1,8 +1,8 @@
 """The only room that writes to a terminal: results, progress, warnings, errors, prompts, JSON.
 
-Promises: stdout is the result, stderr is everything else; with ``--json`` stdout is exactly one document, also on
-failure; away from a terminal there is no colour, no spinner and no prompt. Never decides what happens: a command
-does, and hands an `Outcome` here.
+Promises: stdout is the result, stderr is everything else; with ``--json`` stdout is exactly one document,
+also on failure; away from a terminal there is no colour, no spinner and no prompt. Never decides what
+happens: a command does, and hands an `Outcome` here.
 """
 
 from __future__ import annotations

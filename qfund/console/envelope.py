@@ -1,7 +1,8 @@
 """The JSON document that every command prints with ``--json``.
 
-Promises: valid JSON by RFC 8259 (NaN and infinities are null), numbers raw, Decimals as strings so that no digit
-is lost, dates ISO, instants UTC RFC 3339 with ``Z``. Unknown kinds of value are a fault of qfund's and raise.
+Promises: valid JSON by RFC 8259 (NaN and infinities are null), numbers raw, Decimals as strings so that no
+digit is lost, dates ISO, instants UTC RFC 3339 with ``Z``. Unknown kinds of value are a fault of qfund's and
+raise.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ def _error(error: QfundError) -> dict[str, Any]:
     }
 
 
-def plain(value: object) -> Any:
+def plain(value: object) -> Any:  # noqa: PLR0911 - one return a kind of value
     """A value as JSON's own kinds: dict, list, str, int, float, bool, None.
 
     Raises:
@@ -79,6 +80,12 @@ def plain(value: object) -> Any:
             return str(value)
         case date() | timedelta():
             return _moment(value)
+        case _:
+            return _collection(value)
+
+
+def _collection(value: object) -> Any:
+    match value:
         case Mapping():
             return {_key(key): plain(item) for key, item in value.items()}
         case _ if is_dataclass(value) and not isinstance(value, type):
@@ -98,7 +105,7 @@ def _key(key: object) -> str:
 
 
 def _moment(value: date | timedelta) -> str | float | None:
-    """Dates ISO, instants UTC with ``Z`` (a naive one keeps no zone), durations in seconds, pandas' NaT null."""
+    """Dates ISO, instants UTC with ``Z`` (a naive one stays without), durations in seconds, NaT null."""
     if value != value:  # noqa: PLR0124 - NaT is the one instant that differs from itself
         return None
     if isinstance(value, timedelta):

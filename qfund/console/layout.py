@@ -1,8 +1,8 @@
 """Blocks as plain text and as rich renderables: the same content, once for pipes and once for people.
 
-Promises: plain text has no escape sequence, no box and no truncation, and does not depend on any width, so that
-``grep``, ``cut`` and ``awk`` work; columns are parted by two spaces at the least. Control characters in data never
-reach a terminal.
+Promises: plain text has no escape sequence, no box and no truncation, and does not depend on any width, so
+that ``grep``, ``cut`` and ``awk`` work; columns are parted by two spaces at the least. Control characters in
+data never reach a terminal.
 """
 
 from __future__ import annotations

@@ -81,7 +81,8 @@ class Outcome:
 
     Args:
         command: the words of the command joined by a dot, ``data.status``; names the JSON schema.
-        data: what ``--json`` prints under ``data``; dates, Decimals, paths, NaN and numpy scalars are converted.
+        data: what ``--json`` prints under ``data``; dates, Decimals, paths, NaN and numpy scalars are
+        converted.
         blocks: what people read, in order.
         warnings: sentences that a reader must not miss; to stderr, or into the document.
         errors: what failed while the rest went well.
@@ -105,11 +106,12 @@ class Outcome:
         return self.errors[0].exit_code
 
 
-def shown(value: Cell) -> str:
+def shown(value: Cell) -> str:  # noqa: PLR0911 - one return a kind of value
     """A cell as people read it.
 
     ``None`` and NaN are ``–``, booleans ``yes`` and ``no``, integers grouped by thousands, floats with two
-    decimals, instants UTC to the second with ``Z``; a string stays as it is, so format what wants another form.
+    decimals, instants UTC to the second with ``Z``; a string stays as it is, so format what wants another
+    form.
     """
     match value:
         case None:

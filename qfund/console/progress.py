@@ -1,7 +1,8 @@
 """Progress on stderr: a live bar on a terminal, a few plain lines elsewhere.
 
-Promises: never writes to stdout; away from a terminal it prints one line at every quarter and at the end, however
-many steps there are, so that a log stays readable. Never sleeps and never starts a thread away from a terminal.
+Promises: never writes to stdout; away from a terminal it prints one line at every quarter and at the end,
+however many steps there are, so that a log stays readable. Never sleeps and never starts a thread away from a
+terminal.
 """
 
 from __future__ import annotations
@@ -34,13 +35,14 @@ class Progress(ABC):
     def __enter__(self) -> Self:
         return self
 
+    @abstractmethod
     def __exit__(
         self,
         kind: type[BaseException] | None,
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Nothing to put away, unless a subclass has a screen to give back."""
+        """Put away what is on the screen."""
 
 
 class Silent(Progress):
@@ -49,16 +51,24 @@ class Silent(Progress):
     def advance(self, n: int = 1, note: str | None = None) -> None:
         """Count nothing."""
 
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Nothing was on the screen."""
+
 
 class Lines(Progress):
-    """Plain lines: the start, every quarter, the end (also an early end, so that a log shows where it stopped)."""
+    """Plain lines: the start, every quarter, and the end, also an early one."""
 
     def __init__(self, write: Callable[[str], None], label: str, total: int | None) -> None:
         self._write = write
         self._label = label
         self._total = total
         self._done = 0
-        self._told = -1
+        self._told = 0
         self._note: str | None = None
 
     def __enter__(self) -> Self:
@@ -70,9 +80,7 @@ class Lines(Progress):
         """Count, and write when another quarter is full."""
         self._done += n
         self._note = note
-        if self._total and self._done * MILESTONES // self._total > max(
-            0, self._told * MILESTONES // self._total
-        ):
+        if self._total and self._done * MILESTONES // self._total > self._told * MILESTONES // self._total:
             self._tell()
 
     def __exit__(

@@ -1,8 +1,9 @@
 """The console: one object, made once by ``cli.main``, through which a command speaks.
 
 Promises: the result goes to stdout, everything else (progress, warnings, errors, prompts, ``Next:`` hints) to
-stderr, so that a pipe receives the result alone. A terminal gets colour unless ``NO_COLOR`` or ``TERM=dumb`` or
-``--no-color`` says otherwise; a pipe never does. Rich is imported only when something is drawn on a terminal.
+stderr, so that a pipe receives the result alone. A terminal gets colour unless ``NO_COLOR`` or ``TERM=dumb``
+or ``--no-color`` says otherwise; a pipe never does. Rich is imported only when something is drawn on a
+terminal.
 """
 
 from __future__ import annotations
@@ -107,9 +108,9 @@ class Console:
             self._say("", text, style="dim")
 
     def aside(self, text: str) -> None:
-        """Text as it is on stderr, also with ``--quiet``: a help that was not asked for, a traceback that was."""
-        self._streams.stderr.write(text.rstrip("\n") + "\n")
-        self._streams.stderr.flush()
+        """Text as it is, on stderr, also with ``--quiet``: a help, a traceback that was asked for."""
+        with self._beside() as out:
+            out.write(text.rstrip("\n") + "\n")
 
     def progress(self, total: int | None, label: str) -> Progress:
         """A context manager whose ``advance(n, note)`` counts up to ``total`` (None: unknown)."""
@@ -146,8 +147,8 @@ class Console:
             raise RefusedError(
                 "Aborted: no terminal to confirm.", fix="Rerun with --yes.", code="NOT_CONFIRMED"
             )
-        self._streams.stderr.write(f"{harmless(question)} [y/N] ")
-        self._streams.stderr.flush()
+        with self._beside() as out:
+            out.write(f"{harmless(question)} [y/N] ")
         answer = self._streams.stdin.readline()
         if not answer.endswith("\n"):
             self._streams.stderr.write("\n")
@@ -193,6 +194,19 @@ class Console:
                 f"The result cannot be written to stdout: {error.strerror}.", code="STDOUT"
             ) from error
 
+    @contextmanager
+    def _beside(self) -> Iterator[TextIO]:
+        """Stderr, flushed at the end.
+
+        Raises:
+            ReaderGone: nobody reads it any more.
+        """
+        try:
+            yield self._streams.stderr
+            self._streams.stderr.flush()
+        except BrokenPipeError as error:
+            raise ReaderGone from error
+
     def _print(self, blocks: Sequence[Any]) -> None:
         with self._result() as out:
             if self._is_live(out):
@@ -203,23 +217,20 @@ class Console:
                 out.writelines(f"{line}\n" for line in plain_lines(blocks))
 
     def _say(self, lead: str, text: str, *, style: str = "") -> None:
-        lines = [harmless(line) for line in text.splitlines()] or [""]
-        out = self._streams.stderr
-        if style and self._color and self._is_live(out):
-            from rich.text import Text as RichText
+        lines = "\n".join(harmless(line) for line in text.splitlines())
+        with self._beside() as out:
+            if style and self._color and self._is_live(out):
+                from rich.text import Text as RichText
 
-            said = RichText.assemble((lead, f"bold {style}"), " ", "\n".join(lines)) if lead else None
-            self._rich(out).print(said or RichText("\n".join(lines), style=style), soft_wrap=True)
-        else:
-            out.write(f"{lead} {lines[0]}\n" if lead else f"{lines[0]}\n")
-            out.writelines(f"{line}\n" for line in lines[1:])
-        out.flush()
+                parts = [(lead, f"bold {style}"), " ", lines] if lead else [(lines, style)]
+                self._rich(out).print(RichText.assemble(*parts), soft_wrap=True)
+            else:
+                out.write(f"{lead} {lines}\n" if lead else f"{lines}\n")
 
     def _say_error(self, error: QfundError) -> None:
-        self._say("Error:", f"{error.message} [{error.code}]", style="red")
+        self._say("Error:", f"{error.message} [{error.code}, exit {error.exit_code}]", style="red")
         if error.fix:
             self._say("Fix:", error.fix, style="green")
-        self._say("", f"(exit {error.exit_code})", style="dim")
 
     def _hints(self, commands: Sequence[str]) -> None:
         for number, command in enumerate(commands):

@@ -1,47 +1,33 @@
-"""The steps of a plan, done one by one: fetch, check, commit.
+"""An ingest from its plan to its end: one run of a series at a time, step by step.
 
-Promises: a step's bars, actions, coverage and counters are one transaction, so that a run that is killed
-anywhere leaves whole steps or nothing of them, and the next run asks only for the rest. One run of a series at
-a time. Coverage is what was asked and answered and fit: a session with a rejected bar is asked again. A vendor
-that fails for some symbols costs those symbols only. Never repairs a bar, never deletes one.
-
-A plan is looked at again before it is done. If other runs have covered more in the meantime, the rest is simply
-planned again; if anything else differs (listings, what the vendor has, coverage taken back) it is refused.
+Promises: a run that is killed anywhere leaves whole steps or nothing of them, and the next run asks only for the
+rest. A vendor that fails for some symbols costs those symbols only; one that fails several times in a row is
+left alone. A plan is looked at again before it is done: if other runs have covered more in the meantime, the
+rest is simply planned again; if anything else differs it is refused.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, datetime
 
-import numpy as np
-import pyarrow as pa
-
-from qfund.errors import ConfigError, QfundError, RefusedError, UpstreamError
-from qfund.ingest.check import Checked, check
+from qfund.errors import ConfigError, QfundError
 from qfund.ingest.lock import alone
 from qfund.ingest.look import Wish, listed, look, offered
-from qfund.ingest.plan import Facts, FetchSpan, Plan, Span, plan, spans_of, within
-from qfund.ingest.report import Began, Failed, Kept, Report, Tally
-from qfund.market.actions import CorporateAction
-from qfund.store import Store, actions, bars, coverage, securities
-from qfund.vendors.contract import BarRequest, Offer, Vendor, schema
+from qfund.ingest.plan import Facts, FetchSpan, Plan, plan, renewed
+from qfund.ingest.report import Began, Failed, Kept, Report
+from qfund.ingest.steps import Target, ask, commit
+from qfund.store import Store, coverage, securities, sources
+from qfund.vendors.contract import Vendor
 
 Event = Began | Kept | Failed
 
-_PATIENCE = 10.0
-_GIVE_UP_AFTER = 3
-_MOST_QUARANTINED = 1000
+PATIENCE = 10.0
+"""Seconds to wait for another ingest of the same series."""
 
-
-@dataclass(frozen=True, eq=False)
-class _Answer:
-    """A step's answer, checked, with the corporate actions around it."""
-
-    checked: Checked
-    actions: list[CorporateAction]
+GIVE_UP_AFTER = 3
+"""So many requests for a single symbol that failed for want of an answer, one after the other, end a run."""
 
 
 def _utc_now() -> datetime:
@@ -60,7 +46,7 @@ class Ingest:
         on_wait: told in a sentence when there is something to wait for.
 
     Attributes:
-        report: what is committed so far, true at every moment after ``plan``.
+        report: what is committed so far, true at every moment; None before there is a plan.
     """
 
     def __init__(
@@ -70,7 +56,7 @@ class Ingest:
         wish: Wish,
         *,
         clock: Callable[[], datetime] = _utc_now,
-        patience: float = _PATIENCE,
+        patience: float = PATIENCE,
         on_wait: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._store = store
@@ -80,7 +66,7 @@ class Ingest:
         self._patience = patience
         self._on_wait = on_wait
         self._offer = offered(vendor, wish.timeframe)
-        self._failures_in_a_row = 0
+        self.report: Report | None = None
 
     def plan(self) -> Plan:
         """Look and plan; nothing is written.
@@ -88,14 +74,13 @@ class Ingest:
         Raises:
             NotFoundError, UsageError, DataQualityError: see :func:`qfund.ingest.look.look`.
         """
-        made = plan(self._look())
-        self.report = Report(made)
-        return made
+        return plan(self._look())
 
     def apply(self, made: Plan) -> Iterator[Event]:
-        """Do the steps of a plan, each yielded once it is committed or has failed.
+        """Do the steps of a plan; each is yielded once it is committed or has failed.
 
-        A plan without steps asks the vendor nothing and writes nothing.
+        A plan without steps asks the vendor nothing and writes nothing. Close the iterator when you stop early:
+        the account of the run is closed with it.
 
         Raises:
             RefusedError: what the plan was made from is no longer so.
@@ -106,103 +91,71 @@ class Ingest:
         self.report = Report(made)
         if not made.steps:
             return
-        name = f"{self._vendor.name} {self._offer.feed} {self._offer.timeframe}"
+        name = f"{self._vendor.name} {self._offer.feed} {self._offer.timeframe} bars"
         with alone(self._store, name, patience=self._patience, on_wait=self._on_wait):
             current = renewed(made, self._look())
-            self.report = Report(current)
+            report = self.report = Report(current)
             if current.steps:
-                yield from self._run(current, replanned=current.id != made.id)
+                yield from self._run(report, replanned=current.id != made.id)
 
     def _look(self) -> Facts:
         return look(self._store, self._vendor, self._wish, now=self._clock())
 
-    def _run(self, current: Plan, *, replanned: bool) -> Iterator[Event]:
-        symbols = tuple(one.symbol for one in current.seen.symbols)
+    def _run(self, report: Report, *, replanned: bool) -> Iterator[Event]:
+        target = self._target(report)
+        try:
+            yield Began(target.run_id, report.plan, replanned)
+            for number, step in enumerate(report.plan.steps):
+                if report.in_a_row >= GIVE_UP_AFTER:
+                    report.untried = len(report.plan.steps) - number
+                    break
+                yield from self._do(target, step, report)
+            report.finished = True
+        finally:
+            if report.committing is not None:
+                report.settle(self._look())
+            coverage.finish_run(self._store, target.run_id, report.status, report.counters)
+
+    def _target(self, report: Report) -> Target:
+        """Make the instruments, the series and the run known to the store."""
+        offer, facts = self._offer, report.plan.seen
+        symbols = tuple(one.symbol for one in facts.symbols)
         listings = listed(self._store, self._vendor, symbols)
-        self._ids = securities.register(self._store, self._vendor.name, listings)
-        self._series = securities.series(
+        ids = securities.register(
+            self._store, self._vendor.name, listings, terms=self._vendor.capabilities.terms
+        )
+        series = sources.series(
             self._store,
             vendor=self._vendor.name,
-            feed=self._offer.feed,
-            basis=self._offer.basis,
-            price_kind=self._offer.price_kind,
-            hours=self._offer.hours,
-            timeframe=self._offer.timeframe,
+            feed=offer.feed,
+            basis=offer.basis,
+            price_kind=offer.price_kind,
+            hours=offer.hours,
+            timeframe=offer.timeframe,
         )
-        params = {"plan": current.id, "symbols": symbols, "span": [str(d) for d in current.seen.asked]}
-        report = self.report
-        report.run_id = coverage.start_run(
-            self._store, self._vendor.name, f"bars {self._offer.timeframe}", params
-        )
-        try:
-            yield Began(report.run_id, current, replanned)
-            for number, step in enumerate(current.steps):
-                if self._failures_in_a_row >= _GIVE_UP_AFTER:
-                    report.untried = len(current.steps) - number
-                    break
-                yield from self._do(step)
-        finally:
-            self._close()
+        params = {
+            "plan": report.plan.id,
+            "feed": facts.feed,
+            "symbols": symbols,
+            "since": str(facts.asked[0]),
+            "until": str(facts.asked[1]),
+        }
+        dataset = f"bars {offer.timeframe}"
+        run_id = coverage.start_run(self._store, self._vendor.name, dataset, params)
+        report.run_id = run_id
+        return Target(self._store, series, ids, run_id)
 
-    def _do(self, step: FetchSpan) -> Iterator[Event]:
+    def _do(self, target: Target, step: FetchSpan, report: Report) -> Iterator[Event]:
         """One step; when a request for several symbols fails, each is asked for alone."""
         try:
-            answer = self._ask(step)
+            answer = ask(self._vendor, self._offer, step, self._clock)
         except ConfigError:
             raise
         except QfundError as error:
             if len(step.symbols) > 1:
                 for symbol in step.symbols:
-                    yield from self._do(replace(step, symbols=(symbol,)))
-                return
-            self._failures_in_a_row += 1 if error.retryable else 0
-            failed = Failed(step, error)
-            self.report.failed.append(failed)
-            yield failed
+                    yield from self._do(target, replace(step, symbols=(symbol,)), report)
+            else:
+                yield report.fail(step, error)
             return
-        self._failures_in_a_row = 0
-        yield self._commit(step, answer)
-
-    def _ask(self, step: FetchSpan) -> _Answer:
-        """All pages of a step's answer, checked, and the actions that its bars need.
-
-        Raises:
-            QfundError: the vendor failed, or its answer was cut short or had another shape.
-        """
-        request = BarRequest(step.symbols, self._wish.timeframe, step.since, step.until)
-        tables, more = [schema(request.timeframe).empty_table()], True
-        for page in self._vendor.bars(request):
-            tables.append(conformed(page.bars, request.timeframe))
-            more = page.next_cursor is not None
-        if more:
-            raise UpstreamError(
-                f"{self._vendor.name} ended its answer before the last page.", code="CUT_SHORT"
-            )
-        checked = check(
-            pa.concat_tables(tables),
-            request,
-            self._offer,
-            calendar=self._vendor.capabilities.calendar,
-            now=self._clock(),
-        )
-        # An action on the first session after the span carries the span's bars across it.
-        after = step.until + _LONGEST_CLOSURE
-        return _Answer(checked, self._vendor.actions(step.symbols, step.since, after))
-
-    def _commit(self, step: FetchSpan, answer: _Answer) -> Kept:
-        """Bars, actions, coverage and counters, all or nothing."""
-        ids = {symbol: self._ids[symbol] for symbol in step.symbols}
-        report, series = self.report, self._series
-        with self._store.transaction() as connection:
-            tallies = self._write_bars(connection, step, answer.checked)
-            new_actions = actions.write_actions(
-                connection, self._vendor.name, answer.actions, ids, series
-            )
-            fit = _fit(self.report.plan.seen, step, answer.checked.rejected)
-            coverage.add_coverage(
-                connection, series, {ids[symbol]: spans for symbol, spans in fit.items() if spans}
-            )
-            reasons = Counter(answer.checked.rejected["reason"].to_pylist())
-            report.committing = Kept(step, tallies, reasons, answer.checked.repeated, new_actions)
-            coverage.count_run(connection, report.run_id, report.counters)
-        return report.confirm()
+        yield commit(target, step, answer, report)

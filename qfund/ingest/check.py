@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from qfund.errors import UpstreamError
 from qfund.market import sessions
+from qfund.market.bars import Timeframe
 from qfund.vendors.contract import BarRequest, Offer, schema
 
 REASONS = {
@@ -62,7 +63,7 @@ def check(bars: pa.Table, request: BarRequest, offer: Offer, *, calendar: str, n
         UpstreamError: columns are missing or cannot be read as the contract's types.
     """
     wanted = schema(request.timeframe)
-    table = _conform(bars, wanted)
+    table = conformed(bars, request.timeframe)
     keys = wanted.names[:-5]
     distinct, repeated = _without_repeats(table, keys)
     frame = distinct.to_pandas(date_as_object=False)
@@ -77,10 +78,18 @@ def check(bars: pa.Table, request: BarRequest, offer: Offer, *, calendar: str, n
     return Checked(distinct.filter(pa.array(~bad)), rejected, repeated)
 
 
-def _conform(bars: pa.Table, wanted: pa.Schema) -> pa.Table:
+def conformed(bars: pa.Table, timeframe: Timeframe) -> pa.Table:
+    """A page in the contract's columns and types; further columns are left out.
+
+    Raises:
+        UpstreamError: a column is missing or cannot be read as its type.
+    """
+    wanted = schema(timeframe)
     absent = [name for name in wanted.names if name not in bars.column_names]
     if absent:
-        raise UpstreamError(f"The vendor's answer has no column {', '.join(absent)}.", code="BAD_ANSWER")
+        raise UpstreamError(
+            f"The vendor's answer has no column {', '.join(absent)}.", code="BAD_ANSWER"
+        )
     try:
         return bars.select(wanted.names).cast(wanted).combine_chunks()
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:

@@ -6,6 +6,7 @@ fulfil (unknown symbols, dates outside the vendor's span or before a listing) is
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
@@ -17,7 +18,8 @@ from qfund.market.instruments import Listing
 from qfund.store import Store, coverage, securities
 from qfund.vendors.contract import Offer, Vendor
 
-_LONGEST_CLOSURE = timedelta(days=15)  # no exchange was closed longer since 1990
+LONGEST_CLOSURE = timedelta(days=15)
+"""No exchange was closed longer since 1990."""
 
 
 @dataclass(frozen=True)
@@ -122,13 +124,36 @@ def listed(store: Store, vendor: Vendor, symbols: tuple[str, ...] | None) -> lis
 
 
 def _covered(
-    store: Store, vendor: Vendor, offer: Offer, symbols: list[str]
+    store: Store, vendor: Vendor, offer: Offer, symbols: Sequence[str]
 ) -> dict[str, tuple[Span, ...]]:
     """What is covered of each symbol that the store knows."""
-    found = securities.listings(store, symbols, vendor.name)
     series = securities.find_series(store, vendor.name, offer)
-    spans = coverage.covered(store, series, list(found))
-    return {found[one].symbol: tuple(spans[one]) for one in found if spans.get(one)}
+    if series is None:
+        return {}
+    found = securities.listings(store, symbols, vendor.name)
+    numbers = {listing.symbol: number for number, listing in found.items()}  # the newest bearer wins
+    spans = coverage.covered(store, series, list(numbers.values()))
+    return {symbol: tuple(spans.get(number, ())) for symbol, number in numbers.items()}
+
+
+def last_covered(
+    store: Store, vendor: Vendor, timeframe: Timeframe, symbols: tuple[str, ...] | None
+) -> date:
+    """The last session that every one of the symbols is covered to: what ``--since last`` means.
+
+    Raises:
+        DataQualityError: nothing is stored yet of one of them.
+    """
+    names = [one.symbol for one in listed(store, vendor, symbols)]
+    covered = _covered(store, vendor, offered(vendor, timeframe), names)
+    fresh = [name for name in names if not covered.get(name)]
+    if fresh:
+        raise DataQualityError(
+            f"Nothing is stored yet of {', '.join(fresh)}, so there is no last session to go on from.",
+            fix="give --since a date",
+            code="NOTHING_STORED",
+        )
+    return min(max(last for _, last in covered[name]) for name in names)
 
 
 def _asked(vendor: Vendor, offer: Offer, wish: Wish, span: Span) -> Span:
@@ -188,7 +213,7 @@ def _lifetime(symbol: SymbolFacts) -> str:
 def _last_finished(vendor: Vendor, offer: Offer, now: datetime) -> date:
     """The last session that closed long enough ago for its bars to be final."""
     calendar = vendor.capabilities.calendar
-    since = (now - _LONGEST_CLOSURE).date()
+    since = (now - LONGEST_CLOSURE).date()
     days = sessions.sessions(calendar, since, now.date())
     _, closes = sessions.opens_and_closes(calendar, since, now.date())
     return max(

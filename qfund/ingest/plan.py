@@ -10,12 +10,13 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from itertools import pairwise
 
 import numpy as np
 
+from qfund.errors import RefusedError
 from qfund.market.bars import Timeframe
 
 Span = tuple[date, date]
@@ -103,6 +104,34 @@ def plan(facts: Facts) -> Plan:
     steps = tuple(_steps(facts))
     digest = hashlib.sha256(repr((facts, steps)).encode()).hexdigest()
     return Plan(seen=facts, steps=steps, notes=tuple(_notes(facts)), id=digest[:12])
+
+
+def renewed(made: Plan, again: Facts) -> Plan:
+    """The plan to do now: the one that was made, or a new one when others have covered more meanwhile.
+
+    Raises:
+        RefusedError: anything else has changed since the plan was made.
+    """
+    if again == made.seen:
+        return made
+    if _question(again) != _question(made.seen):
+        raise _stale("the listings or the sessions that the vendor has are others now")
+    for before, now in zip(made.seen.symbols, again.symbols, strict=True):
+        was = within(again.sessions, before.covered)
+        if (was & ~within(again.sessions, now.covered)).any():
+            raise _stale(f"less is covered of {now.symbol} than before")
+    return plan(again)
+
+
+def _question(facts: Facts) -> Facts:
+    """The facts without coverage."""
+    return replace(facts, symbols=tuple(replace(one, covered=()) for one in facts.symbols))
+
+
+def _stale(reason: str) -> RefusedError:
+    return RefusedError(
+        f"The plan is out of date: {reason}.", fix="run the command again", code="STALE_PLAN"
+    )
 
 
 def expected(facts: Facts, symbol: SymbolFacts) -> np.ndarray:

@@ -6,12 +6,16 @@ Promises: only what is committed counts as kept. Pure; never touches the store o
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from qfund.errors import DataQualityError, PartialError, QfundError, UpstreamError
 from qfund.ingest.check import REASONS
-from qfund.ingest.plan import FetchSpan, Plan
+from qfund.ingest.plan import Facts, FetchSpan, Plan, Span, within
+
+
+MOST_QUARANTINED = 1000
+"""Rejected rows that are kept with a run; their number is always exact."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,8 @@ class Kept:
         reasons: reason of rejection → rows.
         repeated: exact repeats that were left out.
         actions: corporate actions that were new.
+        covers: symbol → the spans of the step that are covered now.
+        quarantine: rejected rows with their reasons, JSON-ready.
     """
 
     step: FetchSpan
@@ -79,6 +85,8 @@ class Kept:
     reasons: Mapping[str, int]
     repeated: int
     actions: int
+    covers: Mapping[str, Sequence[Span]]
+    quarantine: Sequence[Mapping[str, object]] = ()
 
     @property
     def total(self) -> Tally:
@@ -109,7 +117,9 @@ class Report:
         kept: the steps that are committed.
         failed: the steps that got no usable answer.
         untried: steps that were given up because the vendor did not answer several times in a row.
+        in_a_row: how many requests in a row went without an answer.
         committing: a step whose commit was sent and whose answer did not arrive yet.
+        finished: whether the run came to its end.
     """
 
     plan: Plan
@@ -117,14 +127,41 @@ class Report:
     kept: list[Kept] = field(default_factory=list)
     failed: list[Failed] = field(default_factory=list)
     untried: int = 0
+    in_a_row: int = 0
     committing: Kept | None = None
+    finished: bool = False
 
-    def confirm(self) -> Kept | None:
-        """Count the step whose commit is known to have happened."""
-        done, self.committing = self.committing, None
-        if done is not None:
-            self.kept.append(done)
-        return done
+    def confirm(self, step: Kept) -> Kept:
+        """Count a step whose commit is known to have happened."""
+        self.committing = None
+        self.in_a_row = 0
+        self.kept.append(step)
+        return step
+
+    def settle(self, facts: Facts) -> None:
+        """Count the step whose commit was interrupted, if the coverage found now says that it happened."""
+        step = self.committing
+        if step is None:
+            return
+        found = {one.symbol: within(facts.sessions, one.covered) for one in facts.symbols}
+        wanted = {name: within(facts.sessions, spans) for name, spans in step.covers.items()}
+        if all((found[name] >= covers).all() for name, covers in wanted.items()):
+            self.confirm(step)
+        self.committing = None
+
+    def fail(self, step: FetchSpan, error: QfundError) -> Failed:
+        """Count a step that got no usable answer."""
+        self.in_a_row += 1 if error.retryable else 0
+        failed = Failed(step, error)
+        self.failed.append(failed)
+        return failed
+
+    @property
+    def status(self) -> str:
+        """``ok``, ``partial`` or ``failed``, as the store keeps it with the run."""
+        if self.finished and not self.failed and not self.total.rejected:
+            return "ok"
+        return "partial" if self.kept else "failed"
 
     @property
     def by_symbol(self) -> dict[str, Tally]:
@@ -155,21 +192,22 @@ class Report:
 
     @property
     def counters(self) -> dict[str, object]:
-        """The account as the store keeps it with the run."""
-        total = self.total
+        """The account as the store keeps it with the run, with a step that is just being committed."""
+        steps = [*self.kept, *([self.committing] if self.committing else [])]
+        total = sum((step.total for step in steps), Tally())
         return {
             "plan": self.plan.id,
             "spans": len(self.plan.steps),
-            "spans_kept": len(self.kept),
+            "spans_kept": len(steps),
             "spans_failed": len(self.failed),
             "rows_new": total.new,
             "rows_changed": total.changed,
             "rows_same": total.same,
             "rows_rejected": total.rejected,
-            "rows_repeated": sum(step.repeated for step in self.kept),
+            "rows_repeated": sum(step.repeated for step in steps),
             "holes": total.holes,
-            "actions": self.actions,
-            "reasons": self.reasons,
+            "actions": sum(step.actions for step in steps),
+            "quarantine": [row for step in steps for row in step.quarantine][:MOST_QUARANTINED],
         }
 
     def summary(self) -> str:

@@ -30,12 +30,13 @@ from qfund.strategy.api import Strategy
 from qfund.strategy.hints import Hint, hints
 from qfund.strategy.targets import moment
 from qfund.strategy.trial import TOLERANCE, Trial, differing
-from qfund.strategy.variation import FUTURES, until, with_future
+from qfund.strategy.variation import FUTURES, Future, until, with_future
 
 Kind = Literal["random", "raises", "truncated", "perturbed", "start"]
 
 START_TOLERANCE = 1e-3  # recursive averages forget their start only little by little
 STARTS = 3
+RESUMED: tuple[Future, ...] = ("dearer", "cheaper")  # a price after a hole shows as a rise or a fall
 CELLS = 250_000  # bars looked at when the universe is larger: a few hundredths of a second an evaluation
 
 
@@ -92,9 +93,10 @@ class Verdict:
             "raises": ("HISTORY_TOO_SHORT", "cannot decide on part of the history"),
         }.get(finding.kind, ("LOOKAHEAD", "sees the future"))
         likely = "".join(f" Look at line {hint.line}: {hint.code}." for hint in self.hints[:1])
+        mend = f"mend line {self.hints[0].line} of {path}" if self.hints else None
         return DataQualityError(
             f"{name} {what}: {finding.detail}{likely}",
-            fix=f"qfund strategy check {path}",
+            fix=mend or f"qfund strategy check {path}  # more moments, and what they have in common",
             code=code,
             details={"kind": finding.kind, "column": finding.column, "time": finding.time},
         )
@@ -130,25 +132,44 @@ def check(
     if samples <= 0 or last < first:
         return Verdict(True, (), 0, trial.evaluations, trial.width)
     early = _spread(first, last, max(1, samples // 4), rng)
+    holes = _holes(trial, samples // 4, rng)
+    early = sorted({*early, *holes})
     cuts = {row: trial.attempt(until(trial.bars, row)) for row in early}
     if trial.is_random():
         return _verdict(trial, [_random(trial)], len(cuts), source)
     for row in _decisive(trial, early, samples - len(early), rng):
         cuts[row] = trial.attempt(until(trial.bars, row))
-    rows = sorted(cuts)
+    futures = [(row, FUTURES[turn % len(FUTURES)]) for turn, row in enumerate(sorted(cuts))]
+    futures += [(row, future) for row in holes for future in RESUMED]
     findings = [
         _raises(trial, cuts),
         _truncated(trial, cuts),
-        _perturbed(trial, rows, rng),
-        _start(trial, min(STARTS, samples), rng),
+        _perturbed(trial, futures, rng),
     ]
-    return _verdict(trial, findings, len(rows), source)
+    if not any(findings):  # what looks ahead depends on its history's start, too, for another reason
+        findings.append(_start(trial, min(STARTS, samples), rng))
+    return _verdict(trial, findings, len(cuts), source)
 
 
 def _spread(first: int, last: int, count: int, rng: np.random.Generator) -> list[int]:
     """Rows in ``[first, last]``, one at random from each of ``count`` equal parts, increasing."""
     edges = np.linspace(first, last + 1, min(count, last - first + 1) + 1).astype(int)
     return [int(rng.integers(low, max(high, low + 1))) for low, high in pairwise(edges)]
+
+
+def _holes(trial: Trial, count: int, rng: np.random.Generator) -> list[int]:
+    """Rows at which a hole in the prices is about to end: a halt, or the time before a listing.
+
+    Only there does filling a hole from its far side show. Halts come first: before a listing there is little
+    to decide.
+    """
+    missing = trial.bars.close.isna().to_numpy()
+    ends = missing[:-1] & ~missing[1:]
+    halted = ends & ~np.logical_and.accumulate(missing, axis=0)[:-1]
+    halts = np.flatnonzero(halted[trial.warmup - 1 :].any(axis=1))
+    others = np.flatnonzero(ends[trial.warmup - 1 :].any(axis=1))
+    rows = [*rng.permutation(halts)[: (count + 1) // 2], *rng.permutation(others)[: count // 2]]
+    return [int(row) + trial.warmup - 1 for row in rows]
 
 
 def _decisive(trial: Trial, taken: Sequence[int], count: int, rng: np.random.Generator) -> list[int]:
@@ -208,10 +229,11 @@ def _truncated(trial: Trial, cuts: dict[int, np.ndarray | DataQualityError]) -> 
     return _earliest(trial, "truncated", seen, "while the bars after {t} are not there yet")
 
 
-def _perturbed(trial: Trial, rows: Iterable[int], rng: np.random.Generator) -> Finding | None:
+def _perturbed(
+    trial: Trial, futures: Iterable[tuple[int, Future]], rng: np.random.Generator
+) -> Finding | None:
     seen = []
-    for turn, row in enumerate(rows):
-        future = FUTURES[turn % len(FUTURES)]
+    for row, future in futures:
         result = trial.attempt(with_future(trial.bars, row, future, rng))
         if isinstance(result, np.ndarray):  # it may rightly fail later on, on a future that cannot be
             seen.append((row, result[: row + 1]))
@@ -232,7 +254,7 @@ def _earliest(trial: Trial, kind: Kind, seen: Iterable[tuple[int, np.ndarray]], 
         return None
     row, column, t, other_weight = best
     symbol, when = trial.told(row, column)
-    others = f" ({len(touched)} symbols are touched)" if len(touched) > 1 else ""
+    others = f" ({len(touched)} symbols in all)" if len(touched) > 1 else ""
     detail = (
         f"the decision of {when} for {symbol} is {_weight(trial.whole[row, column])}, but "
         f"{_weight(other_weight)} {how.format(t=moment(trial.bars.index, t))}{others}."

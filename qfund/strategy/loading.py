@@ -20,7 +20,7 @@ from pathlib import Path
 from types import ModuleType
 
 from qfund.errors import NotFoundError, QfundError, UsageError, did_you_mean, nearest
-from qfund.strategy.api import Strategy, unknown_parameter
+from qfund.strategy.api import Strategy, Value, unknown_parameter
 from qfund.strategy.faults import place_of, told
 
 _SELECTED = re.compile(r"(?P<path>.+\.py):(?P<name>[A-Za-z_]\w*)")
@@ -53,15 +53,10 @@ class Loaded:
             UsageError: an unknown parameter (the nearest are named), an unreadable value, or a value that
                 the strategy itself refuses.
         """
-        chosen = {}
-        for name, value in (params or {}).items():
-            parameter = self.cls.parameters.get(name)
-            if parameter is None:
-                raise _with_fix(unknown_parameter(self.cls, name), f"qfund strategy show {self.path}")
-            chosen[name] = parameter.parsed(value) if isinstance(value, str) else value
         try:
-            return self.cls(**chosen)  # type: ignore[arg-type]  # checked by the class itself
-        except QfundError:
+            return self.cls(**{name: self._value(name, value) for name, value in (params or {}).items()})
+        except UsageError as error:
+            error.fix = error.fix or f"qfund strategy show {self.path}"
             raise
         except Exception as error:
             raise UsageError(
@@ -69,6 +64,13 @@ class Loaded:
                 fix=f"qfund strategy show {self.path}",
                 code="PARAMETERS_REFUSED",
             ) from error
+
+    def _value(self, name: str, value: object) -> Value:
+        """A parameter's value in its type; the class checks it once more when it is made."""
+        parameter = self.cls.parameters.get(name)
+        if parameter is None:
+            raise unknown_parameter(self.cls, name)
+        return parameter.parsed(value) if isinstance(value, str) else parameter.checked(value)
 
 
 def load(path: Path | str) -> Loaded:
@@ -159,6 +161,7 @@ def _imported(path: Path, content: bytes, source: str) -> tuple[ModuleType, dict
     identity = hashlib.sha256(str(file).encode() + b"\0" + content).hexdigest()[:12]
     module = ModuleType(f"_qfund_strategy_{file.stem}_{identity}")
     module.__file__ = str(file)
+    module.__package__ = ""  # it belongs to none, so a relative import says so
     with _folder_first(file.parent):
         # Dataclasses and type hints look their module up by name; the name is unique, so nothing clashes.
         sys.modules[module.__name__] = module
@@ -244,7 +247,8 @@ def _fix(path: Path, code: str, details: Mapping[str, object]) -> str:
     if code == "STRATEGY_IMPORT" and isinstance(module, str) and module.partition(".")[0] != "qfund":
         files = {file.stem for file in path.resolve().parent.glob("*.py")}
         close = nearest(module, files - {path.stem})
-        return f"import {close[0]}" if close else f"pip install {module.partition('.')[0]}"
+        top = module.partition(".")[0]
+        return f"import {close[0]}" if close else f"install {top}, or put {top}.py beside {path.name}"
     return f"mend line {details['line']} of {path}" if details["line"] else f"mend {path}"
 
 
@@ -309,8 +313,3 @@ def _not_one(module: ModuleType, path: Path, usable: list[type[Strategy]], offer
 def _at(error: BaseException, path: Path) -> str:
     where = place_of(error, path.resolve().parent)
     return f" ({where})" if where else ""
-
-
-def _with_fix(error: UsageError, fix: str) -> UsageError:
-    error.fix = fix
-    return error

@@ -47,5 +47,5 @@ def synthetic_bars(symbols: Sequence[str] = SYMBOLS, rows: int = ROWS, seed: int
             values[rows // 2 : rows // 2 + 10, -2] = np.nan
             values[rows * 4 // 5 :, -3] = np.nan
     days = pd.bdate_range("2015-01-01", periods=rows)
-    index = pd.DatetimeIndex(days.as_unit("us"), freq=None, name="session")
+    index = pd.DatetimeIndex(days.to_numpy(dtype="datetime64[us]"), name="session")
     return Bars.from_arrays(index, symbols, fields, adjust="all")

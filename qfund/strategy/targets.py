@@ -63,30 +63,43 @@ def remarks(targets: pd.DataFrame) -> tuple[str, ...]:
     return ()
 
 
-def checked_warmup(strategy: Strategy, bars: Bars) -> int:
-    """The declared warm-up in bars, at least 1, which the bars must cover.
+def declared_warmup(strategy: Strategy) -> int:
+    """The warm-up that a strategy declares, in bars, at least 1.
 
     Raises:
-        DataQualityError: it is not a whole number of bars (``WARMUP_TYPE``), or longer than the history
-            (``WARMUP``); the message says how many bars there are and which ``--since`` would do.
+        DataQualityError: asking for it raises (``WARMUP_FAILS``), or it is no whole number of bars
+            (``WARMUP_TYPE``).
     """
-    name = type(strategy).__name__
     try:
         warmup: Any = strategy.warmup
     except Exception as error:
         raise _raised(strategy, error, "warmup") from error
     if isinstance(warmup, bool) or not isinstance(warmup, int | np.integer) or warmup < 0:
+        name = type(strategy).__name__
         raise DataQualityError(
             f"{name}.warmup must be a whole number of bars, 0 or more, got {warmup!r}.",
+            fix=f"@property def warmup(self) -> int in {name}",
             code="WARMUP_TYPE",
         )
+    return max(int(warmup), 1)
+
+
+def checked_warmup(strategy: Strategy, bars: Bars) -> int:
+    """The declared warm-up in bars, at least 1, which the bars must cover.
+
+    Raises:
+        DataQualityError: as `declared_warmup`, or there are no bars (``NO_BARS``), or fewer than it needs
+            (``WARMUP``); the message says how many bars there are and which ``--since`` would do.
+    """
+    name = type(strategy).__name__
+    warmup = declared_warmup(strategy)
     if len(bars) == 0:
         raise DataQualityError(
             f"There are no bars for {name} to decide on.", fix="qfund data status", code="NO_BARS"
         )
     if len(bars) < warmup:
-        raise _too_short(name, int(warmup), bars)
-    return max(int(warmup), 1)
+        raise _too_short(name, warmup, bars)
+    return warmup
 
 
 def evaluated(strategy: Strategy, bars: Bars) -> pd.DataFrame:

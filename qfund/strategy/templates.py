@@ -1,7 +1,7 @@
 """Strategy files to begin from: real, runnable files, renamed and copied.
 
-Promises: what is rendered is Python that loads; a template keeps its own text but for the class's name and the
-first line of its docstring. There is no template language. Never writes anything.
+Promises: what is rendered is Python that loads; a template keeps its own text but for the class's name and
+the first line of its docstring. There is no template language. Never writes anything.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 import qfund
-from qfund.errors import NotFoundError, UsageError, did_you_mean
+from qfund.errors import NotFoundError, UsageError, did_you_mean, nearest
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _TAKEN = frozenset({"qfund", "pandas", "numpy"})
@@ -37,7 +37,7 @@ def names() -> list[str]:
 
 
 def checked_name(name: str) -> str:
-    """A strategy's name in snake_case, fit for a file and a class: ``SmaCross`` and ``sma-cross`` become ``sma_cross``.
+    """A strategy's name in snake_case: ``SmaCross`` and ``sma-cross`` become ``sma_cross``.
 
     Raises:
         UsageError: no such name can be made (``STRATEGY_NAME``).
@@ -71,7 +71,7 @@ def rendered(template: str, name: str) -> str:
     if template not in known:
         raise NotFoundError(
             f"There is no strategy template named '{template}'.{did_you_mean(template, known)}",
-            fix=f"--template {known[0]}" if known else None,
+            fix=f"--template {(nearest(template, known) or known or ['?'])[0]}",
             code="UNKNOWN_TEMPLATE",
             details={"template": template, "known": known},
         )

@@ -14,7 +14,7 @@ import pandas as pd
 
 from qfund.market.bars import FIELDS, Bars
 
-Future = Literal["noise", "missing", "constant", "scaled"]
+Future = Literal["noise", "dearer", "missing", "cheaper", "constant"]
 FUTURES: tuple[Future, ...] = get_args(Future)
 
 _NOISE = 0.3  # standard deviation of log prices: far beyond what rounding could explain
@@ -29,9 +29,9 @@ def until(bars: Bars, row: int) -> Bars:
 def with_future(bars: Bars, row: int, future: Future, rng: np.random.Generator) -> Bars:
     """The same bars up to and with a row, others after it.
 
-    ``noise`` multiplies each bar by its own random factor, ``missing`` removes the bars, ``constant`` sets
-    every number to one (also where there was no bar), ``scaled`` makes symbols ten times dearer or cheaper
-    by turns.
+    ``noise`` multiplies each bar by its own random factor, ``dearer`` and ``cheaper`` all prices by ten and
+    by a tenth (volumes the other way), ``missing`` removes the bars, ``constant`` sets every number to one,
+    also where there was no bar.
     """
     shape = (len(bars) - row - 1, bars.close.shape[1])
     match future:
@@ -40,8 +40,8 @@ def with_future(bars: Bars, row: int, future: Future, rng: np.random.Generator) 
             volume = np.exp(rng.normal(0.0, 1.0, shape))
         case "missing":
             price = volume = np.full(shape, np.nan)
-        case "scaled":
-            price = np.broadcast_to(np.where(np.arange(shape[1]) % 2, 0.1, 10.0), shape)
+        case "dearer" | "cheaper":
+            price = np.full(shape, 10.0 if future == "dearer" else 0.1)
             volume = 1.0 / price
         case "constant":
             price = volume = np.ones(shape)

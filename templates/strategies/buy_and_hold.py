@@ -1,6 +1,7 @@
 """Buy and hold: the plainest strategy, and the one that every other must beat."""
 
 import pandas as pd
+
 from qfund import Bars, Strategy
 
 
@@ -8,6 +9,7 @@ class BuyAndHold(Strategy):
     """Buy each symbol in equal parts when it is first priced, and never trade again."""
 
     def targets(self, bars: Bars) -> pd.DataFrame:
+        """Weights, time x symbol, decided at each bar's close."""
         # A symbol that is listed later leaves its part in cash until then.
         weight = 1 / bars.close.shape[1]
         priced_so_far = bars.close.notna().cumsum()

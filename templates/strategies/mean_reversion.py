@@ -1,6 +1,7 @@
 """Mean reversion: a price far below its own recent average tends to come back to it."""
 
 import pandas as pd
+
 from qfund import Bars, Strategy, param
 
 
@@ -13,9 +14,11 @@ class MeanReversion(Strategy):
 
     @property
     def warmup(self) -> int:
+        """Bars needed before the first decision."""
         return self.window
 
     def targets(self, bars: Bars) -> pd.DataFrame:
+        """Weights, time x symbol, decided at each bar's close."""
         # Average and spread of the *past* bars only. Taken over the whole history, they would know
         # the future.
         average = bars.close.rolling(self.window).mean()

@@ -1,6 +1,7 @@
 """Momentum across symbols, decided once a month: what rose the most tends to go on rising for a while."""
 
 import pandas as pd
+
 from qfund import Bars, Strategy, param
 
 
@@ -13,11 +14,13 @@ class Momentum(Strategy):
 
     @property
     def warmup(self) -> int:
+        """Bars needed before the first decision."""
         # The oldest price that a decision looks at is max(lookback, skip) bars back, and the deciding
         # bar counts, too.
         return max(self.lookback, self.skip) + 1
 
     def targets(self, bars: Bars) -> pd.DataFrame:
+        """Weights, time x symbol, decided at each bar's close."""
         # shift(n) with n > 0 looks back. A negative n would look into the future: the check finds that.
         rise = bars.close.shift(self.skip) / bars.close.shift(self.lookback) - 1
 

@@ -59,11 +59,14 @@
     return { range: [flat && low === 0 ? 0 : low - air, flat && high === 0 ? 0 : high + air], last };
   };
 
+  const widthOf = (box) => (printing ? Number(box.dataset.paper) : Math.floor(box.clientWidth));
+  const heightOf = (chart) => Math.round(chart.height * (printing ? 0.7 : 1));
+
   // Names at the right end of the lines, moved apart when the lines end close together.
   const endLabels = (chart, look, narrow) => {
     if (narrow) return [];
     const margin = chart.layout.margin;
-    const tall = chart.height - margin.t - margin.b;
+    const tall = heightOf(chart) - margin.t - margin.b;
     const marks = chart.labels
       .filter((label) => look.last[label.trace] !== null)
       .map((label) => {
@@ -87,9 +90,10 @@
     const look = seen(chart);
     const layout = JSON.parse(JSON.stringify(chart.layout));
     layout.width = width;
-    layout.height = chart.height;
+    layout.height = heightOf(chart);
     layout.dragmode = touch || !chart.linked ? false : "zoom";
-    if (narrow) { layout.margin.r = 10; layout.xaxis.nticks = 4; }
+    if (narrow) { layout.margin.r = 10; layout.xaxis.nticks = 6; }
+    if (chart.linked && layout.xaxis.type === "category") layout.xaxis.nticks = Math.max(2, Math.floor(width / 190));
     if (chart.linked) {
       layout.yaxis.type = chart.log ? "log" : "linear";
       if (chart.log) Object.assign(layout.yaxis, { dtick: look.range[1] - look.range[0] > 0.8 ? "D2" : "D1" });
@@ -101,12 +105,11 @@
     return { layout: inTheme(layout), narrow };
   };
 
-  const widthOf = (box) => (printing ? Number(box.dataset.paper) : Math.floor(box.clientWidth));
-
   const draw = (chart) => {
     const box = document.getElementById(`plot-${chart.id}`);
     const width = widthOf(box);
     if (!width) return;
+    box.style.height = `${heightOf(chart)}px`;
     const { layout, narrow } = layoutOf(chart, width);
     box.closest("figure").classList.toggle("narrow", narrow);
     const options = { displayModeBar: false, doubleClick: false, showTips: false, scrollZoom: false };
@@ -166,26 +169,32 @@
   window.addEventListener("beforeprint", () => { printing = true; drawAll(); });
   window.addEventListener("afterprint", () => { printing = false; redraw(); });
 
-  // Tables whose heads are buttons: one click sorts, a second one turns the order round.
+  // A click on a head sorts, a second one turns the order round. The heads themselves are the buttons: a real
+  // one inside would be missing from the heads that a browser repeats on every printed page.
   document.querySelectorAll("table[data-sortable]").forEach((table) => {
     const body = table.tBodies[0];
     const heads = [...table.tHead.rows[0].cells];
+    const sortBy = (head, column) => {
+      const down = head.getAttribute("aria-sort") === "ascending";
+      const numeric = head.dataset.kind === "number";
+      heads.forEach((one) => one.removeAttribute("aria-sort"));
+      head.setAttribute("aria-sort", down ? "descending" : "ascending");
+      const key = (row) => row.cells[column].dataset.v ?? row.cells[column].textContent;
+      const order = (one, other) => {
+        const [a, b] = [key(one), key(other)];
+        if (a === "" || b === "") return (a === "") - (b === "");
+        const sign = numeric ? Number(a) - Number(b) : a < b ? -1 : Number(a > b);
+        return down ? -sign : sign;
+      };
+      body.append(...[...body.rows].sort(order));
+    };
     heads.forEach((head, column) => {
-      const button = head.querySelector("button");
-      if (!button) return;
-      button.addEventListener("click", () => {
-        const down = head.getAttribute("aria-sort") === "ascending";
-        heads.forEach((one) => one.removeAttribute("aria-sort"));
-        head.setAttribute("aria-sort", down ? "descending" : "ascending");
-        const key = (row) => row.cells[column].dataset.v ?? row.cells[column].textContent;
-        const numeric = head.dataset.kind === "number";
-        const order = (one, other) => {
-          const [a, b] = [key(one), key(other)];
-          if (a === "" || b === "") return (a === "") - (b === "");
-          const sign = numeric ? Number(a) - Number(b) : a < b ? -1 : Number(a > b);
-          return down ? -sign : sign;
-        };
-        body.append(...[...body.rows].sort(order));
+      head.tabIndex = 0;
+      head.addEventListener("click", () => sortBy(head, column));
+      head.addEventListener("keydown", (press) => {
+        if (press.key !== "Enter" && press.key !== " ") return;
+        press.preventDefault();
+        sortBy(head, column);
       });
     });
   });

@@ -28,7 +28,9 @@ CREATE TABLE sec.venue (
 INSERT INTO sec.venue (mic, abbrev, name, currency, timezone, calendar) VALUES
   ('XNYS', 'NYSE', 'New York Stock Exchange', 'USD', 'America/New_York', 'XNYS'),
   ('XNAS', 'NASDAQ', 'Nasdaq', 'USD', 'America/New_York', 'XNYS'),
-  ('ARCX', 'ARCA', 'NYSE Arca', 'USD', 'America/New_York', 'XNYS');
+  ('XASE', 'AMEX', 'NYSE American', 'USD', 'America/New_York', 'XNYS'),
+  ('ARCX', 'ARCA', 'NYSE Arca', 'USD', 'America/New_York', 'XNYS'),
+  ('BATS', 'CBOE', 'Cboe BZX', 'USD', 'America/New_York', 'XNYS');
 
 CREATE TABLE sec.instrument (
   instrument_id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -86,6 +88,7 @@ CREATE TABLE sec.source (
   basis        text NOT NULL DEFAULT 'raw' CHECK (basis IN ('raw','split','all')),
   price_kind   text NOT NULL DEFAULT 'trade' CHECK (price_kind IN ('trade','mid','bid','ask')),
   hours        text NOT NULL DEFAULT 'regular' CHECK (hours IN ('regular','extended','always')),
+  created_at   timestamptz NOT NULL DEFAULT now(),   -- before it, this store held nothing of the source
   UNIQUE (vendor_id, feed, basis, price_kind, hours));
 
 -- ------------------------------------------------------------ ingest
@@ -215,7 +218,7 @@ CREATE INDEX corporate_action_by_date ON sec.corporate_action (instrument_id, ex
 -- Multiply the raw prices of all sessions before ex_date by price_factor, their volumes by volume_factor.
 CREATE TABLE sec.adjustment (
   instrument_id integer NOT NULL REFERENCES sec.instrument,
-  source_id    smallint NOT NULL REFERENCES sec.source,
+  vendor_id    smallint NOT NULL REFERENCES sec.vendor,
   ex_date      date NOT NULL,
   kind         text NOT NULL CHECK (kind IN ('split','dividend')),
   price_factor double precision NOT NULL CHECK (price_factor > 0),
@@ -223,7 +226,7 @@ CREATE TABLE sec.adjustment (
   known_at     timestamptz NOT NULL,
   withdrawn_at timestamptz,
   ca_id        bigint NOT NULL REFERENCES sec.corporate_action,
-  PRIMARY KEY (instrument_id, source_id, ex_date, kind, ca_id, known_at));
+  PRIMARY KEY (instrument_id, vendor_id, ex_date, ca_id, known_at));
 
 CREATE AGGREGATE sec.product (double precision) (sfunc = float8mul, stype = double precision, initcond = '1');
 
@@ -239,6 +242,7 @@ LANGUAGE sql STABLE AS $$
          coalesce(r.low, b.low) * f.price, coalesce(r.close, b.close) * f.price,
          coalesce(r.volume, b.volume) * f.volume, f.price
     FROM sec.bar_1d b
+    JOIN sec.source s ON s.source_id = b.source_id
     LEFT JOIN LATERAL (
            SELECT v.* FROM sec.bar_revision v
             WHERE v.instrument_id = b.instrument_id AND v.source_id = b.source_id AND v.session = b.session
@@ -247,7 +251,7 @@ LANGUAGE sql STABLE AS $$
    CROSS JOIN LATERAL (
            SELECT sec.product(a.price_factor) AS price, sec.product(a.volume_factor) AS volume
              FROM sec.adjustment a
-            WHERE a.instrument_id = b.instrument_id AND a.source_id = b.source_id AND a.ex_date > b.session
+            WHERE a.instrument_id = b.instrument_id AND a.vendor_id = s.vendor_id AND a.ex_date > b.session
               AND a.kind = ANY (p_kinds) AND a.known_at <= p_asof
               AND (a.withdrawn_at IS NULL OR a.withdrawn_at > p_asof)) f
    WHERE b.instrument_id = p_instrument AND b.source_id = p_source AND b.session BETWEEN p_from AND p_to

@@ -1,0 +1,128 @@
+"""What a backtest reads from the store: bars twice, corporate actions, delistings.
+
+Promises: signals and money come from the same stored series and the same moment; nothing is read beyond the
+period's end, and before its start only what the strategy needs to warm up. It only reads.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+from qfund.backtest.run import Data
+from qfund.errors import NotFoundError, UsageError, did_you_mean
+from qfund.market.bars import Adjust, Timeframe
+from qfund.market.sessions import sessions
+from qfund.store import Store, actions, bars, coverage, securities
+from qfund.store.securities import Series
+
+FIRST_DAY = date(1900, 1, 1)
+LAST_DAY = date(9999, 12, 31)
+
+
+@dataclass(frozen=True)
+class Query:
+    """Which bars a backtest wants.
+
+    Attributes:
+        symbols: in this order; None for every symbol of the series.
+        vendor: whose data; None when only one vendor has bars of the timeframe.
+        timeframe: ``"1d"`` or ``"1m"``.
+        since: first session that may hold a position; None for the first stored one.
+        until: last session; None for the last stored one.
+        warmup: bars that the strategy needs before its first decision.
+        adjust: what the strategy sees.
+        as_of: UTC instant; only what was known then. None for all that is stored.
+        calendar: sessions are counted on it to find where the warm-up begins.
+    """
+
+    symbols: tuple[str, ...] | None = None
+    vendor: str | None = None
+    timeframe: Timeframe = "1d"
+    since: date | None = None
+    until: date | None = None
+    warmup: int = 0
+    adjust: Adjust = "all"
+    as_of: datetime | None = None
+    calendar: str = "XNYS"
+
+
+def read(store: Store, query: Query) -> Data:
+    """The data of one backtest.
+
+    Raises:
+        NotFoundError: nothing is stored of that timeframe or vendor, or a symbol is unknown (exit 11).
+        UsageError: several vendors have such bars and none was named.
+    """
+    series = _series(store, query)
+    listed = securities.listings(store, vendor=series.vendor)
+    symbols = query.symbols or tuple(sorted(_with_bars(store, series)))
+    ids = securities.instruments(store, symbols, vendor=series.vendor)
+    span = (_first_needed(query), query.until or LAST_DAY)
+    raw = bars.read_bars(
+        store, symbols, series=series, since=span[0], until=span[1], as_of=query.as_of
+    )
+    signals = bars.read_bars(
+        store,
+        symbols,
+        series=series,
+        since=span[0],
+        until=span[1],
+        adjust=query.adjust,
+        as_of=query.as_of,
+    )
+    known = actions.read_actions(store, symbols, since=span[0], until=span[1], as_of=query.as_of)
+    gone = {symbol: listed[key].delisted_on for symbol, key in ids.items()}
+    return Data(
+        signals=signals,
+        raw=raw,
+        actions=tuple(known),
+        delisted={symbol: day for symbol, day in gone.items() if day is not None},
+        source=f"{series.vendor}/{series.feed}" if series.feed else series.vendor,
+        vendor=series.vendor,
+    )
+
+
+def _series(store: Store, query: Query) -> Series:
+    stored = securities.sources(store, query.timeframe)
+    if query.vendor is not None:
+        matching = [series for series in stored if series.vendor == query.vendor]
+        if not matching:
+            raise NotFoundError(
+                f"No {query.timeframe} bars of vendor '{query.vendor}' are stored."
+                f"{did_you_mean(query.vendor, {series.vendor for series in stored})}",
+                fix=f"qfund ingest --vendor {query.vendor} --since 2005-01-01 --timeframe {query.timeframe}",
+                code="NO_BARS",
+            )
+        stored = matching
+    if not stored:
+        raise NotFoundError(
+            f"No {query.timeframe} bars are stored yet.",
+            fix=f"qfund ingest --vendor sample --since 2005-01-01 --timeframe {query.timeframe}",
+            code="NO_BARS",
+        )
+    vendors = sorted({series.vendor for series in stored})
+    if len(vendors) > 1:
+        raise UsageError(
+            f"{', '.join(vendors)} all have {query.timeframe} bars: say which to use.",
+            fix=f"add --vendor {vendors[0]}",
+            code="WHICH_VENDOR",
+        )
+    return stored[0]
+
+
+def _with_bars(store: Store, series: Series) -> set[str]:
+    rows = coverage.status(store, vendor=series.vendor, timeframe=series.timeframe)
+    return {row.symbol for row in rows if row.feed == series.feed and row.bars}
+
+
+def _first_needed(query: Query) -> date:
+    """The first session of the warm-up, so that the first decision falls on ``since``."""
+    if query.since is None:
+        return FIRST_DAY
+    per_session = 1 if query.timeframe == "1d" else 200  # the shortest half day is longer
+    needed = -(-query.warmup // per_session)
+    before = sessions(
+        query.calendar, query.since - timedelta(days=20 + 2 * needed), query.since - timedelta(days=1)
+    )
+    return before[-needed].date() if 0 < needed <= len(before) else query.since

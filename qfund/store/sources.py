@@ -1,0 +1,133 @@
+"""Series: whose bars, from which feed, of which hours, adjusted or not. Bars of two series never share a key.
+
+Promises: a source keeps its number for ever. Nothing here deletes anything.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from qfund.market.bars import Timeframe
+from qfund.store.faults import translated
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from qfund.store.database import Store
+
+Basis = Literal["raw", "split", "all"]
+PriceKind = Literal["trade", "mid", "bid", "ask"]
+Hours = Literal["regular", "extended", "always"]
+
+@dataclass(frozen=True)
+class Series:
+    """What a set of bars is; bars of two series never mix.
+
+    Attributes:
+        source_id: the source's number in the store.
+        vendor: whose bars.
+        feed: where the vendor has them from (``sip``, ``iex``, ``synthetic``, or empty).
+        basis: ``raw``, or what the vendor has already adjusted for.
+        hours: the hours of the day that are covered.
+        timeframe: length of a bar.
+        price_kind: trades, or quotes.
+    """
+
+    source_id: int
+    vendor: str
+    feed: str
+    basis: Basis
+    hours: Hours
+    timeframe: Timeframe
+    price_kind: PriceKind = "trade"
+
+
+class Described(Protocol):
+    """Anything that says what a series is, such as a vendor's offer."""
+
+    @property
+    def feed(self) -> str: ...  # noqa: D102 - see Series
+    @property
+    def basis(self) -> Basis: ...  # noqa: D102
+    @property
+    def price_kind(self) -> PriceKind: ...  # noqa: D102
+    @property
+    def hours(self) -> Hours: ...  # noqa: D102
+    @property
+    def timeframe(self) -> Timeframe: ...  # noqa: D102
+
+
+def vendor_id(connection: Connection, vendor: str) -> int:
+    """The vendor's number; a new vendor gets one."""
+    connection.exec_driver_sql(
+        "INSERT INTO sec.vendor (name) VALUES (%s) ON CONFLICT (name) DO NOTHING", (vendor,)
+    )
+    found = connection.exec_driver_sql("SELECT vendor_id FROM sec.vendor WHERE name = %s", (vendor,))
+    return int(found.scalar_one())
+
+
+def series(
+    store: Store,
+    *,
+    vendor: str,
+    timeframe: Timeframe,
+    feed: str = "",
+    basis: Basis = "raw",
+    price_kind: PriceKind = "trade",
+    hours: Hours = "regular",
+) -> Series:
+    """The series of that description; made when it is new."""
+    key = (feed, basis, price_kind, hours)
+    with translated(), store.sql.begin() as connection:
+        number = vendor_id(connection, vendor)
+        connection.exec_driver_sql(
+            "INSERT INTO sec.source (vendor_id, feed, basis, price_kind, hours)"
+            " VALUES (%s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
+            (number, *key),
+        )
+        found = _source_id(connection, vendor, key)
+    if found is None:
+        raise RuntimeError(f"the source {vendor} {key} was stored and is not there")
+    return Series(found, vendor, feed, basis, hours, timeframe, price_kind)
+
+
+def find_series(store: Store, vendor: str, described: Described) -> Series | None:
+    """The series of that description, None when nothing was ever stored of it; writes nothing."""
+    key = (described.feed, described.basis, described.price_kind, described.hours)
+    with translated(), store.sql.connect() as connection:
+        found = _source_id(connection, vendor, key)
+    if found is None:
+        return None
+    return Series(
+        found,
+        vendor,
+        described.feed,
+        described.basis,
+        described.hours,
+        described.timeframe,
+        described.price_kind,
+    )
+
+
+def _source_id(connection: Connection, vendor: str, key: tuple[str, str, str, str]) -> int | None:
+    found = connection.exec_driver_sql(
+        "SELECT s.source_id FROM sec.source s JOIN sec.vendor v USING (vendor_id)"
+        " WHERE v.name = %s AND s.feed = %s AND s.basis = %s AND s.price_kind = %s AND s.hours = %s",
+        (vendor, *key),
+    ).scalar()
+    return None if found is None else int(found)
+
+
+def sources(store: Store, timeframe: Timeframe) -> list[Series]:
+    """The series of a timeframe that were ever written to, in the order they were first stored."""
+    with translated(), store.sql.connect() as connection:
+        rows = connection.exec_driver_sql(
+            "SELECT s.source_id, v.name, s.feed, s.basis, s.hours, s.price_kind"
+            "  FROM sec.source s JOIN sec.vendor v USING (vendor_id)"
+            " WHERE EXISTS (SELECT 1 FROM ops.coverage c"
+            "                WHERE c.source_id = s.source_id AND c.timeframe = %s)"
+            " ORDER BY s.source_id",
+            (timeframe,),
+        ).all()
+    return [Series(r[0], r[1], r[2], r[3], r[4], timeframe, r[5]) for r in rows]

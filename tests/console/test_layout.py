@@ -1,0 +1,52 @@
+"""Plain text is for grep, cut and awk: aligned, complete, without a single escape sequence."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qfund.console import Column, Facts, Heading, Table, Text
+from qfund.console.layout import harmless, plain_lines
+
+TABLE = Table(
+    ("symbol", Column("close", "right"), "note"),
+    (("AAPL", 1234.5, "first"), ("F", 9.99, None)),
+    caption="two rows",
+)
+
+
+def test_columns_are_aligned_and_parted_by_two_spaces():
+    assert list(plain_lines((TABLE,))) == [
+        "SYMBOL     CLOSE  NOTE",
+        "AAPL    1,234.50  first",
+        "F           9.99  –",
+        "two rows",
+    ]
+
+
+def test_blocks_are_parted_by_an_empty_line_but_a_heading_belongs_to_what_follows():
+    blocks = (Heading("Prices"), Text("one"), Facts({"a": 1, "long name": "x"}))
+    assert list(plain_lines(blocks)) == ["Prices", "one", "", "a          1", "long name  x"]
+
+
+def test_an_empty_table_still_has_its_heading():
+    assert list(plain_lines((Table(("a", "b"), ()),))) == ["A  B"]
+
+
+def test_long_cells_are_never_cut_or_wrapped():
+    line = list(plain_lines((Table(("a", "b"), (("x" * 500, "y"),)),)))[1]
+    assert line == "x" * 500 + "  y"
+
+
+@given(st.text())
+def test_nothing_in_the_data_is_obeyed_by_a_terminal(text):
+    said = harmless(text)
+    assert len(said) == len(text)
+    assert not any(ord(letter) < 32 or 127 <= ord(letter) < 160 for letter in said)
+
+
+def test_an_escape_sequence_in_a_cell_is_shown_not_sent():
+    lines = list(plain_lines((Table(("a",), (("\x1b[31mred\nnext",),)), Text("\x1b]0;title\x07\tb"))))
+    assert not any("\x1b" in line or "\x07" in line for line in lines)
+    assert lines[1] == "\ufffd[31mred\ufffdnext"
+    assert lines[-1].endswith("\tb")
