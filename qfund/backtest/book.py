@@ -39,7 +39,8 @@ LINE = np.dtype(
         ("reference", np.float64),  # the price before spread and slippage
         ("commission", np.float64),
         ("cash", np.float64),  # what the line added to cash
-    ]
+    ],
+    align=True,
 )
 
 
@@ -128,6 +129,7 @@ class Book:
     def history(self, bars: int, start: float) -> tuple[np.ndarray, np.ndarray]:
         """Cash (bars,) and shares (bars, symbols) after each bar; ``start`` is the cash before any line."""
         cash = np.concatenate([[start], self._cash_after])
+        cash[np.abs(cash) <= 1e-12 * start] = 0.0  # rounding of a purse that was spent to the end
         units = np.vstack([np.zeros((1, len(self.units))), *self._units_after])
         last = np.searchsorted(np.asarray(self._rows, dtype=np.int64), np.arange(bars), "right")
         return cash[last], units[last]

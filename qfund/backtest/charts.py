@@ -114,17 +114,17 @@ def plain(values: Sequence[float] | np.ndarray, digits: int = 8) -> list[float |
     ]
 
 
-def axis_of(equity: pd.Series, most: int = MOST_POINTS) -> Axis:
+def axis_of(series: pd.Series, most: int = MOST_POINTS) -> Axis:
     """The rows to draw: all of them, or the lowest, highest and last of each of ``most / 3`` stretches.
 
     Args:
-        equity: the series whose turns must survive; its index is naive (sessions) or UTC (bars in the day).
+        series: the one whose turns must survive; its index is naive (sessions) or UTC (bars in the day).
         most: upper bound of drawn rows.
     """
-    index = pd.DatetimeIndex(equity.index)
+    index = pd.DatetimeIndex(series.index)
     rows = np.arange(len(index))
     if len(index) > most:
-        values = equity.to_numpy(dtype=float)
+        values = np.nan_to_num(series.to_numpy(dtype=float))
         stretches = np.array_split(rows, most // 3)
         low = [part[0] + int(np.argmin(values[part])) for part in stretches]
         high = [part[0] + int(np.argmax(values[part])) for part in stretches]
@@ -234,11 +234,17 @@ def drawdown_chart(axis: Axis, drawdown: pd.Series, benchmark: pd.Series | None)
     return Chart("drawdown", figure, 190, tuple(labels), linked=True, zero=True)
 
 
-def ratio_chart(axis: Axis, ratio: pd.Series) -> Chart:
-    """A rolling ratio; the rows before its first full window stay empty."""
+def ratio_chart(ratio: pd.Series, *, linked: bool) -> Chart:
+    """A rolling ratio by session; what comes before its first full window stays empty.
+
+    Args:
+        ratio: index sessions, NaN where it is not defined.
+        linked: the other charts over time have sessions as their axis, too.
+    """
+    axis = axis_of(ratio)
     line = _line(axis, ratio, "Sharpe", STRATEGY, ".2f", width=1.3)
     figure = figure_of([line], 230, xaxis=_time_axis(axis), yaxis={"tickformat": ".1~f"}, margin={"r": 16})
-    return Chart("rolling-sharpe", figure, 230, (), linked=True, zero=True)
+    return Chart("rolling-sharpe", figure, 230, (), linked=linked, zero=True)
 
 
 def exposure_chart(axis: Axis, gross: pd.Series, net: pd.Series) -> Chart:

@@ -59,9 +59,7 @@ def read(store: Store, query: Query) -> Data:
     symbols = query.symbols or tuple(sorted(_with_bars(store, series)))
     ids = securities.instruments(store, symbols, vendor=series.vendor)
     span = (_first_needed(query), query.until or LAST_DAY)
-    raw = bars.read_bars(
-        store, symbols, series=series, since=span[0], until=span[1], as_of=query.as_of
-    )
+    raw = bars.read_bars(store, symbols, series=series, since=span[0], until=span[1], as_of=query.as_of)
     signals = bars.read_bars(
         store,
         symbols,

@@ -1,7 +1,7 @@
 """A finished backtest in the two forms that outlive it: the stored run, and what its report shows.
 
-Promises: both say the same numbers, taken from the result as they are. Nothing here computes a metric, writes a
-file or reads the clock.
+Promises: both say the same numbers, taken from the result as they are. Nothing here computes a metric, writes
+a file or reads the clock.
 """
 
 from __future__ import annotations
@@ -49,7 +49,8 @@ def run_record(result: Backtest, *, report: Path | None, git_commit: str | None)
         data_asof=result.data.raw.as_of or result.started_at,
         data_fingerprint=str(identity["data"]),
         costs=_mapping(identity["costs"]),
-        rules=_mapping(identity["rules"]) | {"source": result.data.source, "benchmark": result.benchmark_name},
+        rules=_mapping(identity["rules"])
+        | {"source": result.data.source, "benchmark": result.benchmark_name},
         engine=_mapping(identity["engine"]),
         metrics={
             name: {"value": metric.value, "reason": metric.reason} for name, metric in result.metrics.items()
@@ -80,6 +81,7 @@ def report_input(
         generated_at=generated_at,
         universe=result.raw.symbols,
         timeframe=result.raw.timeframe,
+        sessions=result.raw.sessions,
         calendar=result.raw.calendar,
         currency="USD",
         params=dict(result.strategy.params),
@@ -124,9 +126,7 @@ def contribution(simulation: Simulation) -> pd.Series:
     return earned.reindex([str(symbol) for symbol in simulation.units.columns]).fillna(0.0)
 
 
-def repeat_command(
-    result: Backtest, wish: Wish, *, cost: Mapping[str, str], as_of: datetime | None
-) -> str:
+def repeat_command(result: Backtest, wish: Wish, *, cost: Mapping[str, str], as_of: datetime | None) -> str:
     """The command line that repeats the run on the same stored data."""
     words = ["qfund", "backtest", str(result.loaded.path)]
     for name, value in result.strategy.params.items():
@@ -174,7 +174,10 @@ def _provenance(result: Backtest, git_commit: str | None) -> tuple[tuple[str, st
         ("Data", f"{data.source}, fingerprint {result.identity['data']}"),
         ("Known as of", str(data.raw.as_of or "all that is stored")),
         ("Prices seen", f"adjusted: {data.signals.adjust}; money on raw prices"),
-        ("Engine", ", ".join(f"{name} {version}" for name, version in _mapping(result.identity["engine"]).items())),
+        (
+            "Engine",
+            ", ".join(f"{name} {version}" for name, version in _mapping(result.identity["engine"]).items()),
+        ),
     ]
     if git_commit:
         pairs.append(("Commit", git_commit))

@@ -1,8 +1,8 @@
 """One backtest, from a strategy and stored bars to a result with an identity.
 
-Promises: the strategy sees only adjusted bars and is checked for look-ahead before its result is believed; the
-money sees only raw prices and corporate actions; equal inputs give an equal run id. It never reads a file,
-prints, or stores anything: the command does that with the result.
+Promises: the strategy sees only adjusted bars and is checked for look-ahead before its result is believed;
+the money sees only raw prices and corporate actions; equal inputs give an equal run id. It never reads a
+file, prints, or stores anything: the command does that with the result.
 """
 
 from __future__ import annotations
@@ -151,9 +151,7 @@ def run(
     verdict = _causality(loaded, params, data.signals, wish)
     raw = data.raw.between(wish.since, wish.until)
     if len(raw) == 0:
-        raise DataQualityError(
-            _empty_period(data.raw, wish), code="NO_BARS", fix="qfund data status"
-        )
+        raise DataQualityError(_empty_period(data.raw, wish), code="NO_BARS", fix="qfund data status")
     targets = decided.loc[raw.index]
     market = Market(raw=raw, actions=data.actions, delisted=dict(data.delisted))
     simulation = simulate(market, targets, wish.costs, wish.rules)
@@ -220,9 +218,7 @@ def _empty_period(raw: Bars, wish: Wish) -> str:
 def _benchmark(market: Market, wish: Wish) -> tuple[pd.Series, str]:
     """The same cash bought and held, without costs, dividends kept as cash."""
     symbols: Sequence[str] = market.raw.symbols if wish.benchmark is None else (wish.benchmark,)
-    name = (
-        "equal parts, bought and held" if wish.benchmark is None else f"{wish.benchmark}, bought and held"
-    )
+    name = "equal parts, bought and held" if wish.benchmark is None else f"{wish.benchmark}, bought and held"
     held = Market(
         raw=market.raw.select(symbols),
         actions=tuple(action for action in market.actions if action.symbol in symbols),
@@ -234,9 +230,7 @@ def _benchmark(market: Market, wish: Wish) -> tuple[pd.Series, str]:
     return simulate(held, targets, PRESETS["none"], rules).equity, name
 
 
-def _identity(
-    loaded: Loaded, strategy: Strategy, data: Data, raw: Bars, wish: Wish
-) -> dict[str, object]:
+def _identity(loaded: Loaded, strategy: Strategy, data: Data, raw: Bars, wish: Wish) -> dict[str, object]:
     """Everything that decides the result, and nothing that does not (no clock, no path, no host)."""
     return {
         "strategy": loaded.name,

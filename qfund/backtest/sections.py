@@ -104,8 +104,9 @@ SCALE = (
 
 def by_year(report: ReportInput, charts: list[Chart]) -> str:
     """Returns by calendar month and year."""
-    months, years = measure.monthly(report.equity), measure.yearly(report.equity)
-    peer = None if report.benchmark is None else measure.yearly(report.benchmark)
+    months = measure.monthly(report.equity, report.sessions)
+    years = measure.yearly(report.equity, report.sessions)
+    peer = None if report.benchmark is None else measure.yearly(report.benchmark, report.sessions)
     versus = "" if peer is None else "; the benchmark's beside them"
     bars = missing("Calendar years", ONE_BAR)
     if len(report.equity) > 1:
@@ -121,10 +122,10 @@ def by_year(report: ReportInput, charts: list[Chart]) -> str:
 
 def exposure_and_risk(report: ReportInput, axis: Axis, charts: list[Chart]) -> str:
     """How the ratio of return to risk held up, how much was invested, how much was traded."""
-    ratio = measure.rolling_sharpe(report.equity, ROLLING, report.calendar)
+    ratio = measure.rolling_sharpe(report.equity, ROLLING, report.calendar, report.sessions)
     title = f"Rolling Sharpe, {ROLLING} sessions"
     if ratio.notna().any():
-        charts.append(ratio_chart(axis, ratio))
+        charts.append(ratio_chart(ratio, linked=axis.kind == "date"))
         rolling = figure(charts[-1], title, "Of the year before each day, annualised.", half=True)
     else:
         rolling = missing(title, f"Needs more than {ROLLING} sessions with returns that differ.")

@@ -36,6 +36,7 @@ class Footnotes:
 
     def mark(self, reason: str) -> str:
         """A dash that says why it is one: as a tooltip, and as the number of a footnote."""
+        reason = f"{reason[:1].upper()}{reason[1:].rstrip('.')}."
         if reason not in self.reasons:
             self.reasons.append(reason)
         at = self.reasons.index(reason) + 1
@@ -246,7 +247,7 @@ def metric_value(metric: Metric, term: Term, currency: str, notes: Footnotes) ->
     """The value in its unit, or a dash with its reason."""
     shown = say(metric.value, term.unit, currency)
     if shown == NIL:
-        return notes.mark(metric.reason or "Undefined for this run.")
+        return notes.mark(metric.reason or "undefined for this run")
     return esc(shown)
 
 

@@ -107,13 +107,18 @@ class _Trips:
 
 
 def _parts(lines: np.ndarray, growth: dict[int, np.ndarray]) -> _Parts:
-    lines = lines[np.argsort(lines["column"], kind="stable")]
-    column, row = lines["column"].astype(np.int64), lines["row"].astype(np.int64)
+    order = np.argsort(lines["column"], kind="stable")
+    column, row = (lines[name][order].astype(np.int64) for name in ("column", "row"))
+    kind, shares, price, commission, cash = (
+        lines[name][order] for name in ("kind", "shares", "price", "commission", "cash")
+    )
     scale = _scale(column, row, growth)
-    change = np.where(lines["kind"] == Kind.DIVIDEND, 0.0, lines["shares"]) / scale
+    change = np.where(kind == Kind.DIVIDEND, 0.0, shares) / scale
     before, after = _positions(column, change)
-    times = 1 + (before * after < 0)
-    place = np.repeat(np.arange(len(lines)), times)
+    crossing = before * after < 0
+    if not crossing.any():
+        return _Parts(column, row, change, price * scale, commission, cash, before, after)
+    place = np.repeat(np.arange(len(lines)), 1 + crossing)
     second = np.zeros(len(place), dtype=bool)
     second[1:] = place[1:] == place[:-1]
     first = np.zeros(len(place), dtype=bool)
@@ -126,9 +131,9 @@ def _parts(lines: np.ndarray, growth: dict[int, np.ndarray]) -> _Parts:
         column=column[place],
         row=row[place],
         change=change * share,
-        price=(lines["price"] * scale)[place],
-        commission=lines["commission"][place] * share,
-        cash=lines["cash"][place] * share,
+        price=(price * scale)[place],
+        commission=commission[place] * share,
+        cash=cash[place] * share,
         before=before,
         after=after,
     )

@@ -1,14 +1,14 @@
 """`qfund backtest`: one strategy file on stored bars, honestly and fast.
 
-Promises: nothing is stored and no report is written unless the whole backtest succeeded. Never fetches data and
-never trades.
+Promises: nothing is stored and no report is written unless the whole backtest succeeded. Never fetches data
+and never trades.
 """
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from dataclasses import replace
 from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -49,9 +49,7 @@ def backtest(
     until: UntilOption = None,
     symbol: SymbolsOption = None,
     vendor: VendorOption = None,
-    timeframe: Annotated[
-        str, typer.Option(metavar="1d|1m", help="Bars to run on: days or minutes.")
-    ] = "1d",
+    timeframe: Annotated[str, typer.Option(metavar="1d|1m", help="Bars to run on: days or minutes.")] = "1d",
     adjust: Annotated[
         str | None,
         typer.Option(metavar="all|split|raw", help="Prices the strategy sees. Money is always raw."),
@@ -81,9 +79,7 @@ def backtest(
             autocompletion=complete_symbols,
         ),
     ] = None,
-    report: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Where the HTML report goes.")
-    ] = None,
+    report: Annotated[Path | None, typer.Option(metavar="FILE", help="Where the HTML report goes.")] = None,
     no_report: Annotated[bool, typer.Option("--no-report", help="Write no report.")] = False,
     no_check: Annotated[
         bool, typer.Option("--no-check", help="Skip the look-ahead check. The result then says so.")
@@ -93,16 +89,16 @@ def backtest(
 ) -> None:
     """Test a strategy on stored bars, store the run, and write its report.
 
-    Decisions are filled at the next bar's open, with costs, on raw prices with splits and dividends. A strategy that
-    sees the future is refused (exit 5).
+    Decisions are filled at the next bar's open, with costs, on raw prices with splits and dividends. A
+    strategy that sees the future is refused (exit 5).
 
     Example: qfund backtest strategies/sma_cross.py -p fast=10 -p slow=30 --since 2005-01-01
     """
     from qfund.backtest.data import Query, read
     from qfund.backtest.record import repeat_command
     from qfund.backtest.run import run
-    from qfund.store import runs
     from qfund.market.bars import ADJUSTS, TIMEFRAMES
+    from qfund.store import runs
     from qfund.strategy.loading import load
     from qfund.strategy.targets import declared_warmup
 
@@ -151,8 +147,11 @@ def backtest(
         if not no_report:
             path = report or results.report_path(settings.project, result)
             results.write_report(result, path, command=command)
-        runs.save_run(store, results.stored(result, report=path))
-    session.console.show(results.outcome(result, report=path, command=command, full=full))
+        record = results.stored(result, report=path)
+        runs.save_run(store, record)
+    steps = [f"qfund runs show {result.run_id} --full", "qfund runs list"]
+    outcome = results.outcome(record, command="backtest", full=full, next_steps=steps)
+    session.console.show(replace(outcome, data={**outcome.data, "repeat": command}))
 
 
 def _wish(

@@ -20,7 +20,7 @@ import typer
 
 from qfund.commands.session import Session
 from qfund.console import Outcome, Table
-from qfund.errors import ConfigError, QfundError, UpstreamError
+from qfund.errors import ConfigError, NotFoundError, QfundError, UpstreamError
 
 OLDEST_PYTHON = (3, 11)
 NEWEST_PYTHON = (3, 13)
@@ -190,7 +190,12 @@ def _calendar(session: Session) -> str:
 
     name = session.settings.backtest.calendar
     today = datetime.now(UTC).date()
-    ahead = sessions(name, today, today + timedelta(days=14))
+    try:
+        ahead = sessions(name, today, today + timedelta(days=14))
+    except NotFoundError as error:
+        raise ConfigError(
+            f"backtest.calendar: {error.message}", fix="qfund config show --origin", code=error.code
+        ) from error
     if not len(ahead):
         raise ConfigError(
             f"The calendar {name} knows no session in the two weeks after {today}.",

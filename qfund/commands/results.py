@@ -6,10 +6,9 @@ report replaces an older one of the same run in one step. Never opens the store.
 
 from __future__ import annotations
 
-import os
 import subprocess
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -66,8 +65,9 @@ def write_report(result: Backtest, path: Path, *, command: str) -> None:
             "w", encoding="utf-8", dir=path.parent, prefix=f".{path.name}.", delete=False
         ) as file:
             file.write(page)
-        os.chmod(file.name, 0o644)  # a report is for reading; the temporary file was 0600
-        Path(file.name).replace(path)
+        written = Path(file.name)
+        written.chmod(0o644)  # a report is for reading; the temporary file was 0600
+        written.replace(path)
     except OSError as error:
         kind = UpstreamError if error.errno == NO_SPACE else ConfigError
         raise kind(
@@ -78,7 +78,7 @@ def write_report(result: Backtest, path: Path, *, command: str) -> None:
 
 
 def git_commit(path: Path) -> str | None:
-    """The commit of the strategy's folder, with ``-dirty`` when the file differs from it; None outside git."""
+    """The commit of the strategy's folder, ``-dirty`` when files differ from it; None outside git."""
     folder = str(path.resolve().parent)
     try:
         said = subprocess.run(
@@ -98,3 +98,94 @@ def stored(result: Backtest, *, report: Path | None) -> RunRecord:
     from qfund.backtest.record import run_record
 
     return run_record(result, report=report, git_commit=git_commit(result.loaded.path))
+
+
+def outcome(record: RunRecord, *, command: str, full: bool, next_steps: Sequence[str]) -> Outcome:
+    """A run as its command's result.
+
+    Args:
+        record: the run.
+        command: ``backtest`` or ``runs.show``; names the JSON schema.
+        full: show every metric.
+        next_steps: commands worth running now.
+    """
+    title = " ".join([record.strategy, *(f"{name}={value}" for name, value in sorted(record.params.items()))])
+    about = Facts(
+        (
+            ("run", record.run_id),
+            ("data", f"{record.rules.get('source', '')} {record.timeframe}, {_symbols(record.symbols)}"),
+            ("period", f"{record.since} to {record.until}"),
+            ("compared with", str(record.rules.get("benchmark", "–"))),
+            ("costs", str(record.costs.get("name", "–"))),
+            ("report", record.report_path or "none written"),
+        )
+    )
+    blocks: list[Block] = [Heading(title), about, _metrics(record, full=full)]
+    from qfund.backtest.wording import term_of
+
+    missing = [
+        f"{term_of(name).label}: {entry['reason']}"
+        for name, entry in record.metrics.items()
+        if entry["value"] is None and entry["reason"] and (full or name in HEADLINES)
+    ]
+    if missing:
+        blocks.append(Text(missing))
+    return Outcome(
+        command=command,
+        data=as_data(record),
+        blocks=blocks,
+        warnings=record.warnings,
+        next=next_steps,
+    )
+
+
+def as_data(record: RunRecord, *, frames: bool = False) -> dict[str, object]:
+    """A run for ``--json``; with ``frames``, trades, positions and equity too."""
+    data: dict[str, object] = {
+        name: getattr(record, name)
+        for name in (
+            "run_id", "run_type", "strategy", "code_sha256", "params", "symbols", "timeframe", "adjust",
+            "since", "until", "data_asof", "data_fingerprint", "costs", "rules", "engine", "git_commit", "started_at",
+            "ended_at", "report_path", "orders", "metrics",
+        )
+    }  # fmt: skip
+    if frames:
+        data["trades"] = _rows(record.trades)
+        data["positions"] = _rows(record.positions)
+        data["equity"] = _rows(record.equity.rename_axis("time").reset_index())
+    return data
+
+
+HEADLINES = (
+    "end_equity", "net_profit", "total_return", "benchmark_return", "cagr", "annual_volatility", "sharpe",
+    "sortino", "calmar", "max_drawdown", "longest_drawdown_days", "psr", "dsr", "trials",
+    "beta", "alpha", "correlation", "information_ratio", "trades", "win_rate", "profit_factor", "expectancy",
+    "avg_holding", "max_gross", "avg_net", "turnover", "costs", "cost_drag_bps", "dividends",
+)  # fmt: skip
+
+
+def _metrics(record: RunRecord, *, full: bool) -> Table:
+    from qfund.backtest.wording import say, term_of
+
+    names = list(record.metrics) if full else [name for name in HEADLINES if name in record.metrics]
+    rows = [(term_of(name).label, say(record.metrics[name]["value"], term_of(name).unit)) for name in names]
+    if full:
+        return Table(("metric", Column("value", "right")), rows)
+    half = -(-len(rows) // 2)
+    right = rows[half:] + [("", "")] * (2 * half - len(rows))
+    paired = [(*one, *other) for one, other in zip(rows[:half], right, strict=True)]
+    return Table(("metric", Column("value", "right"), " ", Column("  ", "right")), paired)
+
+
+def _symbols(symbols: Sequence[str]) -> str:
+    shown = " ".join(symbols[:8])
+    return shown if len(symbols) <= 8 else f"{shown} and {len(symbols) - 8} more"
+
+
+def _rows(frame: object) -> list[dict[str, object]]:
+    import pandas as pd
+
+    if not isinstance(frame, pd.DataFrame):
+        raise TypeError("expected a frame")
+    plain = frame.astype(object).where(frame.notna(), None)
+    return [{str(name): value for name, value in row.items()} for row in plain.to_dict("records")]

@@ -1,7 +1,7 @@
 """An ingest from its plan to its end: one run of a series at a time, step by step.
 
-Promises: a run that is killed anywhere leaves whole steps or nothing of them, and the next run asks only for the
-rest. A vendor that fails for some symbols costs those symbols only; one that fails several times in a row is
+Promises: a run that is killed anywhere leaves whole steps or nothing of them, and the next run asks only for
+the rest. A vendor that fails for some symbols costs those symbols only; one that fails several times in a row is
 left alone. A plan is looked at again before it is done: if other runs have covered more in the meantime, the
 rest is simply planned again; if anything else differs it is refused.
 """
@@ -79,8 +79,8 @@ class Ingest:
     def apply(self, made: Plan) -> Iterator[Event]:
         """Do the steps of a plan; each is yielded once it is committed or has failed.
 
-        A plan without steps asks the vendor nothing and writes nothing. Close the iterator when you stop early:
-        the account of the run is closed with it.
+        A plan without steps asks the vendor nothing and writes nothing. Close the iterator when you stop
+        early: the account of the run is closed with it.
 
         Raises:
             RefusedError: what the plan was made from is no longer so.

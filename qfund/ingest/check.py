@@ -87,9 +87,7 @@ def conformed(bars: pa.Table, timeframe: Timeframe) -> pa.Table:
     wanted = schema(timeframe)
     absent = [name for name in wanted.names if name not in bars.column_names]
     if absent:
-        raise UpstreamError(
-            f"The vendor's answer has no column {', '.join(absent)}.", code="BAD_ANSWER"
-        )
+        raise UpstreamError(f"The vendor's answer has no column {', '.join(absent)}.", code="BAD_ANSWER")
     try:
         return bars.select(wanted.names).cast(wanted).combine_chunks()
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:

@@ -19,9 +19,7 @@ _POLL_SECONDS = 0.1
 
 
 @contextmanager
-def alone(
-    store: Store, name: str, *, patience: float, on_wait: Callable[[str], None]
-) -> Iterator[None]:
+def alone(store: Store, name: str, *, patience: float, on_wait: Callable[[str], None]) -> Iterator[None]:
     """Hold the lock of a name during the block.
 
     Args:

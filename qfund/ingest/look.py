@@ -1,7 +1,7 @@
 """What an ingest finds before it plans: what is asked, what the vendor has, what is covered.
 
-Promises: reads only. Symbols that the store knows are not asked of the vendor again. A wish that no data can
-fulfil (unknown symbols, dates outside the vendor's span or before a listing) is refused here, with the reason.
+Promises: reads only. Symbols that the store knows are not asked of the vendor again. A wish that no data
+can fulfil (unknown symbols, dates outside the vendor's span or before a listing) is refused here, with the reason.
 """
 
 from __future__ import annotations
@@ -136,9 +136,7 @@ def _covered(
     return {symbol: tuple(spans.get(number, ())) for symbol, number in numbers.items()}
 
 
-def last_covered(
-    store: Store, vendor: Vendor, timeframe: Timeframe, symbols: tuple[str, ...] | None
-) -> date:
+def last_covered(store: Store, vendor: Vendor, timeframe: Timeframe, symbols: tuple[str, ...] | None) -> date:
     """The last session that every one of the symbols is covered to: what ``--since last`` means.
 
     Raises:
@@ -179,9 +177,7 @@ def _asked(vendor: Vendor, offer: Offer, wish: Wish, span: Span) -> Span:
             code="OUTSIDE_SPAN",
         )
     if since > until:
-        raise UsageError(
-            f"--since {since} is after --until {until}, so no day is left.", code="EMPTY_PERIOD"
-        )
+        raise UsageError(f"--since {since} is after --until {until}, so no day is left.", code="EMPTY_PERIOD")
     return since, until
 
 

@@ -129,9 +129,7 @@ def _question(facts: Facts) -> Facts:
 
 
 def _stale(reason: str) -> RefusedError:
-    return RefusedError(
-        f"The plan is out of date: {reason}.", fix="run the command again", code="STALE_PLAN"
-    )
+    return RefusedError(f"The plan is out of date: {reason}.", fix="run the command again", code="STALE_PLAN")
 
 
 def expected(facts: Facts, symbol: SymbolFacts) -> np.ndarray:

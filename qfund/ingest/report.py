@@ -13,7 +13,6 @@ from qfund.errors import DataQualityError, PartialError, QfundError, UpstreamErr
 from qfund.ingest.check import REASONS
 from qfund.ingest.plan import Facts, FetchSpan, Plan, Span, within
 
-
 MOST_QUARANTINED = 1000
 """Rejected rows that are kept with a run; their number is always exact."""
 

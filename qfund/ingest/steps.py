@@ -1,31 +1,36 @@
 """One step of an ingest: ask, check, commit.
 
-Promises: a step's bars, actions, coverage and counters are one transaction. Coverage is what was asked, answered
-and fit: a session with a rejected bar stays uncovered and is asked again by the next run. Rejected bars are kept
-with the run, up to a limit; their number always. Never repairs a bar, never deletes one.
+Promises: a step's bars, actions, coverage and counters are one transaction. Coverage is what was asked,
+answered and fit: a session with a rejected bar stays uncovered and is asked again by the next run. Rejected bars
+are kept with the run, up to a limit; their number always. Never repairs a bar, never deletes one.
 """
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
 import numpy as np
 import pyarrow as pa
+from pyarrow import compute
 
 from qfund.errors import UpstreamError
 from qfund.ingest.check import Checked, check, conformed
 from qfund.ingest.look import LONGEST_CLOSURE
-from qfund.ingest.plan import FetchSpan, Span, spans_of, within
+from qfund.ingest.plan import FetchSpan, Span, spans_of
 from qfund.ingest.report import MOST_QUARANTINED, Kept, Report, Tally
 from qfund.market.actions import CorporateAction
 from qfund.store import Store, coverage
 from qfund.store.actions import write_actions
-from qfund.store.bars import write_bars
+from qfund.store.bars import Written, write_bars
 from qfund.store.sources import Series
 from qfund.vendors.contract import BarRequest, Offer, Vendor
+
+NAMELESS = "(no symbol)"
+"""Under this name rejected rows without a symbol are counted."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +39,23 @@ class Answer:
 
     checked: Checked
     actions: list[CorporateAction]
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where the steps of one run go.
+
+    Attributes:
+        store: the database.
+        series: the series of the bars.
+        ids: symbol → instrument number.
+        run_id: number of the ingest run.
+    """
+
+    store: Store
+    series: Series
+    ids: Mapping[str, int]
+    run_id: int
 
 
 def ask(vendor: Vendor, offer: Offer, step: FetchSpan, clock: Callable[[], datetime]) -> Answer:
@@ -56,79 +78,97 @@ def ask(vendor: Vendor, offer: Offer, step: FetchSpan, clock: Callable[[], datet
     return Answer(checked, vendor.actions(step.symbols, step.since, after))
 
 
-@dataclass(frozen=True)
-class Target:
-    """Where the steps of one run go.
-
-    Attributes:
-        store: the database.
-        series: the series of the bars.
-        ids: symbol → instrument number.
-        run_id: number of the ingest run.
-    """
-
-    store: Store
-    series: Series
-    ids: Mapping[str, int]
-    run_id: int
-
-
 def commit(target: Target, step: FetchSpan, answer: Answer, report: Report) -> Kept:
-    """Store bars, actions, coverage and counters: all or nothing; counted in the report when it is certain."""
-    checked = answer.checked
-    ids = {symbol: target.ids[symbol] for symbol in step.symbols}
-    fit = fit_spans(report.plan.seen.sessions, step, checked.rejected)
+    """Store bars, actions, coverage and counters: all or nothing.
+
+    The step is counted in the report once its commit is certain.
+    """
+    days = tuple(day for day in report.plan.seen.sessions if step.since <= day <= step.until)
+    rejected = rejected_days(answer.checked.rejected)
+    covers = fit_spans(step.symbols, days, rejected)
     with target.store.transaction() as connection:
         written = {
-            symbol: write_bars(connection, target.series, rows, ids, ingest_run_id=target.run_id)
-            for symbol, rows in _by_symbol(checked.good)
+            symbol: write_bars(connection, target.series, rows, target.ids, ingest_run_id=target.run_id)
+            for symbol, rows in _by_symbol(answer.checked.good)
         }
-        actions = write_actions(
-            connection, target.series.vendor, answer.actions, ids, target.series
+        added = write_actions(connection, target.series.vendor, answer.actions, target.ids, target.series)
+        fit = {target.ids[symbol]: spans for symbol, spans in covers.items() if spans}
+        coverage.add_coverage(connection, target.series, fit)
+        done = Kept(
+            step=step,
+            tallies=_tallies(step.symbols, days, answer.checked, rejected, written),
+            reasons=Counter(answer.checked.rejected["reason"].to_pylist()),
+            repeated=answer.checked.repeated,
+            actions=added,
+            covers=covers,
+            quarantine=_quarantine(answer.checked.rejected),
         )
-        coverage.add_coverage(
-            connection, target.series, {ids[symbol]: fit[symbol] for symbol in step.symbols}
-        )
-        done = _kept(report.plan.seen.sessions, step, checked, fit, written, actions)
         report.committing = done
         coverage.count(connection, target.run_id, report.counters)
     return report.confirm(done)
 
 
+def rejected_days(rejected: pa.Table) -> dict[str, set[date | None]]:
+    """The sessions of the rejected bars of each symbol; None stands for a bar that has none."""
+    found: dict[str, set[date | None]] = defaultdict(set)
+    symbols, days = rejected["symbol"].to_pylist(), rejected["session"].to_pylist()
+    for symbol, day in zip(symbols, days, strict=True):
+        found[symbol or NAMELESS].add(day)
+    return found
+
+
 def fit_spans(
-    sessions: tuple[date, ...], step: FetchSpan, rejected: pa.Table
+    symbols: Sequence[str], days: tuple[date, ...], rejected: Mapping[str, set[date | None]]
 ) -> dict[str, list[Span]]:
     """What a step covers of each symbol: all of its sessions but those with a rejected bar.
 
     A rejected bar without a session could belong to any, so nothing of its symbol is covered then.
     """
-    days = tuple(day for day in sessions if step.since <= day <= step.until)
-    doubtful: dict[str, set[date | None]] = defaultdict(set)
-    for symbol, day in zip(
-        rejected["symbol"].to_pylist(), rejected["session"].to_pylist(), strict=True
-    ):
-        doubtful[symbol].add(day)
     fit = {}
-    for symbol in step.symbols:
-        doubts = doubtful[symbol]
-        fine = np.array([day not in doubts and None not in doubts for day in days])
+    for symbol in symbols:
+        doubtful = rejected.get(symbol, set())
+        fine = np.array([day not in doubtful and None not in doubtful for day in days])
         fit[symbol] = spans_of(days, fine)
     return fit
 
 
 def _by_symbol(good: pa.Table) -> Iterator[tuple[str, pa.Table]]:
     """The rows of each symbol, which lie together; written one by one so that each has its own count."""
-    runs = pa.compute.run_end_encode(good["symbol"].combine_chunks())
+    if not len(good):
+        return
+    runs = compute.run_end_encode(good["symbol"].combine_chunks())
     start = 0
     for symbol, stop in zip(runs.values.to_pylist(), runs.run_ends.to_pylist(), strict=True):
         yield symbol, good.slice(start, stop - start)
         start = stop
 
 
-def _kept(
-    facts_sessions: tuple[date, ...],
-    step: FetchSpan,
-    answer: Answer,
+def _tallies(
+    symbols: Sequence[str],
+    days: tuple[date, ...],
+    checked: Checked,
+    rejected: Mapping[str, set[date | None]],
     written: Mapping[str, Written],
-) -> None:
-    pass
+) -> dict[str, Tally]:
+    """Bars and holes of each symbol; strangers appear with the rows that were rejected."""
+    bad = Counter(symbol or NAMELESS for symbol in checked.rejected["symbol"].to_pylist())
+    there = {symbol: set(rows["session"].unique().to_pylist()) for symbol, rows in _by_symbol(checked.good)}
+    found = {}
+    for symbol in [*symbols, *(each for each in bad if each not in symbols)]:
+        counts = written.get(symbol, Written())
+        seen = there.get(symbol, set()) | rejected.get(symbol, set())
+        holes = sum(day not in seen for day in days) if symbol in symbols else 0
+        found[symbol] = Tally(counts.new, counts.changed, counts.same, bad[symbol], holes)
+    return found
+
+
+def _quarantine(rejected: pa.Table) -> list[dict[str, object]]:
+    """Rejected rows, JSON-ready: dates and times as text, numbers that JSON has not as text."""
+
+    def plain(value: object) -> object:
+        if isinstance(value, date):  # datetime too
+            return value.isoformat()
+        return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+
+    rows = rejected.slice(0, MOST_QUARANTINED).to_pylist()
+    return [{name: plain(value) for name, value in row.items()} for row in rows]

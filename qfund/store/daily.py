@@ -28,10 +28,9 @@ def write(cursor: Any, series: Series, rows: Arriving, run: int) -> tuple[int, i
         _copy(cursor, series, keyed, run, moment)
         return len(rows), 0, 0
     cursor.adbc_ingest(_STAGE, keyed, mode="create", temporary=True)
-    try:
-        return _upsert(cursor, series, rows, values, run, moment)
-    finally:
-        cursor.execute(f"DROP TABLE IF EXISTS pg_temp.{_STAGE}")
+    counted = _upsert(cursor, series, rows, values, run, moment)
+    cursor.execute(f"DROP TABLE pg_temp.{_STAGE}")  # a failure rolls its creation back
+    return counted
 
 
 def begin(cursor: Any, series: Series, numbers: np.ndarray) -> Any:

@@ -11,8 +11,8 @@ from html.parser import HTMLParser
 import numpy as np
 import pandas as pd
 import pytest
-from qfund.backtest.metrics import Metric
 
+from qfund.backtest.metrics import Metric
 from qfund.backtest.report import ReportInput, render
 
 TRADE_COLUMNS = [
@@ -121,7 +121,7 @@ def a_report(**changes: object) -> ReportInput:
             "cagr": Metric(0.1234, None),
             "sharpe": Metric(1.05, None),
             "max_drawdown": Metric(-0.2346, None),
-            "dsr": Metric(None, "One trial only: nothing to deflate against."),
+            "dsr": Metric(None, "one trial only, nothing to deflate against"),
         },
         "equity": equity,
         "benchmark": walk(index, seed=8),
@@ -255,7 +255,7 @@ def test_the_heatmap_compounds_to_the_equity() -> None:
 
 
 def test_an_undefined_metric_is_a_dash_with_its_reason_as_tooltip_and_footnote(html: str, page: Page) -> None:
-    reason = "One trial only: nothing to deflate against."
+    reason = "One trial only, nothing to deflate against."
     assert f'title="{reason}">—<sup>1</sup>' in html
     assert re.search(rf"\n1\n{re.escape(reason)}\n", page.text)
     assert "NaN" not in page.text
@@ -263,7 +263,7 @@ def test_an_undefined_metric_is_a_dash_with_its_reason_as_tooltip_and_footnote(h
 
 
 def test_a_reason_used_twice_is_one_footnote() -> None:
-    metrics = {name: Metric(None, "No trades.") for name in ("win_rate", "profit_factor")}
+    metrics = {name: Metric(None, "no trades") for name in ("win_rate", "profit_factor")}
     html = render(a_report(metrics=metrics))
     assert html.count("—<sup>1</sup>") == 2
     assert "<sup>2</sup>" not in html

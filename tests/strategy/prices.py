@@ -16,7 +16,7 @@ def sample_bars(vendor: Sample) -> Bars:
     request = BarRequest(symbols=symbols, timeframe="1d", since=FIRST, until=LAST)
     table = pd.concat([page.bars.to_pandas() for page in vendor.bars(request)])
     table["session"] = pd.to_datetime(table["session"])
-    wide = table.pivot(index="session", columns="symbol", values=list(FIELDS))
+    wide = table.pivot(index="session", columns="symbol", values=list(FIELDS))  # noqa: PD010
     index = pd.DatetimeIndex(wide.index.to_numpy(dtype="datetime64[us]"), name="session")
     fields = {name: np.ascontiguousarray(wide[name][list(symbols)].to_numpy(float)) for name in FIELDS}
     return Bars.from_arrays(index, symbols, fields)

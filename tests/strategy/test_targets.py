@@ -104,6 +104,12 @@ def test_no_bars_no_decision():
     assert refused(lambda bars: bars.close, BARS.rows(0, 0)).code == "NO_BARS"
 
 
+def one_word(bars):
+    weights = bars.close.astype(object)
+    weights.loc[DAYS[7], "B"] = "buy"
+    return weights
+
+
 @pytest.mark.parametrize(
     ("decide", "code", "words"),
     [
@@ -122,8 +128,8 @@ def test_no_bars_no_decision():
         (lambda bars: bars.close[["A", "B", "B"]], "TARGETS_COLUMNS", "twice: B"),
         (lambda bars: bars.close.astype(str), "TARGETS_DTYPE", "in column A, not numbers"),
         (lambda bars: bars.close.astype(complex), "TARGETS_DTYPE", "complex128 in column A"),
-        (lambda bars: (bars.close > 0).astype("datetime64[ns]") if False else bars.close.apply(pd.to_datetime), "TARGETS_DTYPE", "datetime64"),
-        (lambda bars: bars.close.astype(object).where(bars.close.index != DAYS[7], "buy"), "TARGETS_DTYPE", "'buy' on 2015-01-12"),
+        (lambda bars: bars.close.apply(pd.to_datetime), "TARGETS_DTYPE", "datetime64"),
+        (one_word, "TARGETS_DTYPE", "'buy' on 2015-01-12"),
         (lambda bars: bars.close / 0, "TARGETS_INFINITE", "infinite weight for A on 2015-01-01"),
     ],
 )  # fmt: skip
@@ -203,7 +209,7 @@ def write_array(bars):
 
 
 def fill_in_place(bars):
-    bars.volume.mask(bars.volume > 0, 0.0, inplace=True)
+    bars.volume.mask(bars.volume > 0, 0.0, inplace=True)  # noqa: PD002
     return bars.close
 
 

@@ -1,0 +1,293 @@
+"""Stored bars into arrays: record batches are placed as they stream in, no long table is ever built.
+
+Promises: the peak of memory is the five arrays plus a few record batches. A block is laid out symbol by symbol in
+memory, so that columns of the frames made from it are contiguous.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from qfund.market.bars import FIELDS
+from qfund.market.sessions import opens_and_closes, sessions
+from qfund.store.sources import Series
+
+if TYPE_CHECKING:
+    from qfund.store.database import Store
+
+_EPOCH = date(1970, 1, 1)
+_DEFAULT_CALENDAR = "XNYS"
+
+
+@dataclass
+class Block:
+    """Bars being put together.
+
+    Attributes:
+        numbers: instrument numbers, one per column.
+        days: the session of each row, int32 days since 1970-01-01, not decreasing.
+        index: the time of each row, as ``Bars`` wants it.
+        fields: field → float64 array of shape (symbols, rows).
+        calendar: the calendar of the sessions.
+        daily: whether a row is a session.
+    """
+
+    numbers: np.ndarray
+    days: np.ndarray
+    index: pd.DatetimeIndex
+    fields: dict[str, np.ndarray]
+    calendar: str
+    daily: bool
+
+    @property
+    def rows(self) -> int:
+        """The number of rows."""
+        return len(self.days)
+
+    @property
+    def session_of_row(self) -> pd.DatetimeIndex | None:
+        """The sessions of minute bars; None for daily bars, whose index holds them."""
+        return None if self.daily else session_index(self.days, name=None)
+
+    def frames(self) -> dict[str, np.ndarray]:
+        """The fields as (rows, symbols), without a copy."""
+        return {name: values.T for name, values in self.fields.items()}
+
+
+def session_index(days: np.ndarray, *, name: str | None = "session") -> pd.DatetimeIndex:
+    """Naive midnights of days since 1970-01-01."""
+    stamps = days.astype("datetime64[D]").astype("datetime64[us]")
+    return pd.DatetimeIndex(stamps, name=name, freq=None)
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which stored rows a read wants.
+
+    Attributes:
+        series: of which series.
+        numbers: of which instruments, in the order of the columns.
+        since: first session.
+        until: last session.
+        as_of: moment to read as of, None for the present.
+        hides: whether bars stored after ``as_of`` are left out.
+    """
+
+    series: Series
+    numbers: np.ndarray
+    since: date
+    until: date
+    as_of: datetime | None
+    hides: bool
+
+    def where(self, row: str) -> str:
+        """The condition on a table of bars under the alias ``row``."""
+        numbers = ",".join(map(str, sorted(self.numbers.tolist())))
+        said = (
+            f"{row}.source_id = {self.series.source_id}"
+            f" AND {row}.instrument_id = ANY ('{{{numbers}}}'::integer[])"
+            f" AND {row}.session BETWEEN '{self.since}' AND '{self.until}'"
+        )
+        if self.hides:
+            said += f" AND {row}.stored_at <= {self.moment}"
+        return said
+
+    @property
+    def moment(self) -> str:
+        """``as_of`` as an SQL literal."""
+        if self.as_of is None:
+            raise ValueError("a read of the present has no moment")
+        return f"'{self.as_of.astimezone(UTC).isoformat()}'::timestamptz"
+
+
+def read(
+    store: Store,
+    series: Series,
+    numbers: Sequence[int],
+    since: date,
+    until: date,
+    as_of: datetime | None,
+) -> Block:
+    """The raw bars of some instruments, as one block.
+
+    Args:
+        store: where from.
+        series: which series.
+        numbers: instruments, one column each.
+        since: first session, inclusive.
+        until: last session, inclusive.
+        as_of: timezone-aware moment, None for the present; see ``bars``.
+    """
+    from qfund.store import minutes
+
+    ids = np.array(numbers, dtype=np.int32)
+    with store.dbapi() as connection, connection.cursor() as cursor:
+        # One snapshot for all queries of the read.
+        cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        calendar = calendar_of(cursor, ids, series)
+        hides = False
+        if as_of is not None:
+            hides = _held_something(cursor, series, as_of)
+            if not hides:
+                until = min(until, _last_closed(calendar, as_of))
+        wanted = Selection(series, ids, since, until, as_of, hides)
+        span = _span(cursor, wanted)
+        if span is None:
+            return _empty(wanted, calendar)
+        wanted = Selection(series, ids, *span, as_of, hides)
+        if series.timeframe == "1m":
+            return minutes.read(cursor, wanted, calendar)
+        return _daily(cursor, wanted, calendar)
+
+
+def calendar_of(cursor: Any, numbers: np.ndarray, series: Series) -> str:
+    """The calendar of most of the instruments' venues; without a venue by the series' hours."""
+    chosen = ",".join(map(str, numbers.tolist()))
+    cursor.execute(
+        "SELECT v.calendar FROM sec.instrument i JOIN sec.venue v USING (mic)"  # noqa: S608 - numbers only
+        f" WHERE i.instrument_id = ANY ('{{{chosen}}}'::integer[])"
+        " GROUP BY 1 ORDER BY count(*) DESC, 1 LIMIT 1"
+    )
+    found = cursor.fetchone()
+    if found:
+        return str(found[0])
+    return "24/7" if series.hours == "always" else _DEFAULT_CALENDAR
+
+
+def _held_something(cursor: Any, series: Series, as_of: datetime) -> bool:
+    """Whether the store knew the series at that moment."""
+    cursor.execute(f"SELECT created_at FROM sec.source WHERE source_id = {series.source_id}")  # noqa: S608
+    (since,) = cursor.fetchone()
+    return bool(since <= as_of)
+
+
+def _last_closed(calendar: str, as_of: datetime) -> date:
+    """The last session that was over at a moment."""
+    day = as_of.astimezone(UTC).date()
+    first = date(day.year - 1, 1, 1)
+    closes = opens_and_closes(calendar, first, day)[1]
+    over = int(closes.searchsorted(pd.Timestamp(as_of).tz_convert("UTC"), "right"))
+    return sessions(calendar, first, day)[over - 1].date() if over else date(1, 1, 1)
+
+
+def _span(cursor: Any, wanted: Selection) -> tuple[date, date] | None:
+    """First and last stored session of the selection: two index probes per instrument."""
+    table = "bar_1d" if wanted.series.timeframe == "1d" else "bar_1m_day"
+    numbers = ",".join(map(str, wanted.numbers.tolist()))
+    probe = (
+        f"(SELECT session FROM sec.{table} b WHERE b.instrument_id = k.id"  # noqa: S608 - our own names
+        f" AND b.source_id = {wanted.series.source_id}"
+        f" AND b.session BETWEEN '{wanted.since}' AND '{wanted.until}' ORDER BY session"
+    )
+    cursor.execute(
+        f"SELECT min({probe} LIMIT 1)), max({probe} DESC LIMIT 1))"
+        f" FROM unnest('{{{numbers}}}'::integer[]) AS k (id)"
+    )
+    first, last = cursor.fetchone()
+    return None if first is None else (first, last)
+
+
+def _empty(wanted: Selection, calendar: str) -> Block:
+    daily = wanted.series.timeframe == "1d"
+    days = np.empty(0, np.int32)
+    index = session_index(days) if daily else time_index(np.empty(0, np.int64))
+    fields = {name: np.empty((len(wanted.numbers), 0)) for name in FIELDS}
+    return Block(wanted.numbers, days, index, fields, calendar, daily)
+
+
+def time_index(minutes: np.ndarray) -> pd.DatetimeIndex:
+    """Timezone-aware UTC times of minutes since 1970-01-01."""
+    stamps = minutes.astype("datetime64[m]").astype("datetime64[us]")
+    return pd.DatetimeIndex(stamps, name="time", freq=None).tz_localize("UTC")
+
+
+# ---------------------------------------------------------------- daily bars
+
+
+class Grid:
+    """Columns by instrument number, rows by day, and the arrays they lead into."""
+
+    def __init__(self, numbers: np.ndarray, days: np.ndarray) -> None:
+        self.days = days
+        self.shape = (len(numbers), len(days))
+        self.fields = {name: np.full(self.shape, np.nan) for name in FIELDS}
+        self._first = int(days[0])
+        self._row = np.full(int(days[-1]) - self._first + 1, -1, dtype=np.int64)
+        self._row[days - self._first] = np.arange(len(days))
+        self._column = np.zeros(int(numbers.max()) + 1, dtype=np.int64)
+        self._column[numbers] = np.arange(len(numbers))
+
+    def unknown(self, days: np.ndarray) -> np.ndarray:
+        """The days without a row."""
+        return np.unique(days[self._row[days - self._first] < 0])
+
+    def place(self, ids: np.ndarray, days: np.ndarray, batch: pa.RecordBatch, start: int) -> None:
+        """Put the batch's five fields, from column ``start`` on, where they belong."""
+        flat = self._column[ids] * self.shape[1] + self._row[days - self._first]
+        target: Any = flat
+        if flat[-1] - flat[0] == len(flat) - 1 and bool((np.diff(flat) == 1).all()):
+            target = slice(flat[0], flat[-1] + 1)  # no holes: one block copy instead of a scatter
+        for number, name in enumerate(FIELDS, start):
+            self.fields[name].reshape(-1)[target] = batch.column(number).to_numpy()
+
+
+def _daily(cursor: Any, wanted: Selection, calendar: str) -> Block:
+    """A row for every session of the calendar, then without those on which nothing was traded."""
+    planned = _days_of(calendar, wanted.since, wanted.until)
+    grid = Grid(wanted.numbers, planned)
+    cursor.execute(_daily_query(wanted))
+    for batch in cursor.fetch_record_batch():
+        if batch.num_rows == 0:
+            continue
+        ids = batch.column(0).to_numpy()
+        days = batch.column(1).cast(pa.int32()).to_numpy()
+        strange = grid.unknown(days)
+        if len(strange):
+            grid = _with_days(wanted.numbers, grid, strange)
+        grid.place(ids, days, batch, 2)
+    seen = ~np.isnan(grid.fields["close"]).all(axis=0)
+    fields, days = grid.fields, grid.days
+    if not seen.all():
+        days = days[seen]
+        for name in FIELDS:
+            fields[name] = fields[name][:, seen]
+    return Block(wanted.numbers, days, session_index(days), fields, calendar, daily=True)
+
+
+def _days_of(calendar: str, since: date, until: date) -> np.ndarray:
+    """The calendar's sessions and both ends, as days since 1970-01-01."""
+    found = sessions(calendar, since, until).to_numpy().astype("datetime64[D]").astype(np.int32)
+    ends = np.array([(day - _EPOCH).days for day in (since, until)], dtype=np.int32)
+    return np.union1d(found, ends).astype(np.int32)
+
+
+def _with_days(numbers: np.ndarray, grid: Grid, strange: np.ndarray) -> Grid:
+    """A grid with more rows: the data have sessions that the calendar has not."""
+    wider = Grid(numbers, np.union1d(grid.days, strange).astype(np.int32))
+    rows = np.searchsorted(wider.days, grid.days)
+    for name in FIELDS:
+        wider.fields[name][:, rows] = grid.fields[name]
+    return wider
+
+
+def _daily_query(wanted: Selection) -> str:
+    if wanted.as_of is None:
+        return (
+            "SELECT b.instrument_id, b.session, b.open, b.high, b.low, b.close, b.volume"  # noqa: S608
+            f" FROM sec.bar_1d b WHERE {wanted.where('b')}"
+        )
+    fields = ", ".join(f"coalesce(r.{name}, b.{name})" for name in FIELDS)
+    return (
+        f"SELECT b.instrument_id, b.session, {fields} FROM sec.bar_1d b"  # noqa: S608 - our own names
+        " LEFT JOIN (SELECT DISTINCT ON (v.instrument_id, v.session) v.* FROM sec.bar_revision v"
+        f" WHERE v.source_id = {wanted.series.source_id} AND v.replaced_at > {wanted.moment}"
+        " ORDER BY v.instrument_id, v.session, v.replaced_at) r USING (instrument_id, session)"
+        f" WHERE {wanted.where('b')}"
+    )

@@ -1,0 +1,422 @@
+"""An ingest ends equal to the truth, whatever happens on the way, and never asks twice for what it has."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import replace
+from datetime import UTC, date, datetime
+
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from qfund.errors import (
+    ConfigError,
+    DataQualityError,
+    LockedError,
+    NotFoundError,
+    PartialError,
+    RefusedError,
+    UpstreamError,
+    UsageError,
+)
+from qfund.ingest.apply import Ingest
+from qfund.ingest.lock import alone
+from qfund.ingest.look import Wish, last_covered
+from qfund.ingest.report import Began, Failed, Kept
+from qfund.store import coverage, securities, sources
+from qfund.store.bars import read_bars
+from qfund.vendors.contract import BarRequest, Offer
+from qfund.vendors.sample import Sample
+from tests.ingest.doubles import (
+    FIRST,
+    LAST,
+    SYMBOLS,
+    Altered,
+    CutShort,
+    Failing,
+    Truthful,
+    replaced,
+)
+
+DAY = date(2012, 4, 5)
+
+
+def ingest(store, vendor, **wish):
+    """Plan and apply; the report."""
+    work = Ingest(store, vendor, Wish(**wish), patience=0.0)
+    events = list(work.apply(work.plan()))
+    return work.report, events
+
+
+def stored(store, symbols=SYMBOLS) -> pd.DataFrame:
+    """The stored bars as rows, as the vendor gives them."""
+    (series,) = sources.sources(store, "1d")
+    bars = read_bars(store, symbols, series=series, since=FIRST, until=LAST)
+    frames = {name: getattr(bars, name).stack() for name in ("open", "high", "low", "close", "volume")}
+    rows = pd.DataFrame(frames).reset_index()
+    rows["session"] = rows["session"].dt.date
+    return rows.sort_values(["symbol", "session"], ignore_index=True)
+
+
+def truth(symbols=SYMBOLS) -> pd.DataFrame:
+    (page,) = Sample().bars(BarRequest(tuple(symbols), "1d", FIRST, LAST))
+    rows = page.bars.to_pandas().sort_values(["symbol", "session"], ignore_index=True)
+    return rows[["session", "symbol", "open", "high", "low", "close", "volume"]]
+
+
+def assert_equals_truth(store, symbols=SYMBOLS):
+    found = stored(store, symbols)
+    pd.testing.assert_frame_equal(found, truth(symbols), check_exact=True, check_dtype=False)
+
+
+# --- the plain way ---------------------------------------------------------------------------------------------------
+
+
+def test_an_ingest_ends_equal_to_the_truth_and_tells_each_step(store):
+    report, events = ingest(store, Truthful())
+    assert_equals_truth(store)
+    assert isinstance(events[0], Began)
+    assert [type(event) for event in events[1:]] == [Kept] * 4
+    assert {symbol: tally.new for symbol, tally in report.by_symbol.items()} == {
+        "AAPL": 125, "FB": 30, "IBM": 125,
+    }  # fmt: skip
+    assert (report.status, report.errors("again"), report.summary()) == (
+        "ok", (), "kept 4 of 4 spans, 280 bars",
+    )  # fmt: skip
+
+
+def test_a_second_ingest_asks_the_vendor_nothing(store):
+    ingest(store, Truthful())
+    vendor = Truthful()
+    report, events = ingest(store, vendor)
+    assert (events, vendor.requests, report.run_id) == ([], [], None)
+
+
+def test_a_wider_span_asks_for_the_difference_only(store):
+    ingest(store, Truthful(), symbols=("IBM",), since=date(2012, 3, 1), until=date(2012, 3, 30))
+    vendor = Truthful()
+    ingest(store, vendor, symbols=("IBM",), since=date(2012, 2, 1), until=date(2012, 4, 30))
+    asked = [(request.since, request.until) for request in vendor.requests]
+    assert asked == [
+        (date(2012, 2, 1), date(2012, 2, 29)),
+        (date(2012, 4, 2), date(2012, 4, 30)),
+    ]
+
+
+def test_a_symbol_added_later_is_fetched_alone(store):
+    ingest(store, Truthful(), symbols=("IBM",))
+    vendor = Truthful()
+    ingest(store, vendor)
+    assert {symbol for request in vendor.requests for symbol in request.symbols} == {"AAPL", "FB"}
+    assert_equals_truth(store)
+
+
+def test_planning_writes_nothing(store):
+    Ingest(store, Truthful(), Wish()).plan()
+    assert securities.listings(store) == {}
+    assert coverage.recent_runs(store, 5) == []
+
+
+def test_the_run_keeps_its_account(store):
+    report, _ = ingest(store, Truthful())
+    (run,) = coverage.recent_runs(store, 5)
+    assert (run.ingest_run_id, run.vendor, run.status) == (report.run_id, "truthful", "ok")
+    assert run.counters["rows_new"] == 280
+    assert run.counters["spans_kept"] == run.counters["spans"] == 4
+
+
+# --- vendors that fail -----------------------------------------------------------------------------------------------
+
+
+def test_a_symbol_that_fails_costs_that_symbol_only(store):
+    vendor = Failing("AAPL")
+    report, events = ingest(store, vendor)
+    assert_equals_truth(store, ["FB", "IBM"])
+    failed = [event for event in events if isinstance(event, Failed)]
+    assert {event.step.symbols for event in failed} == {("AAPL",)}
+    (error,) = report.errors("qfund ingest --vendor truthful")
+    assert isinstance(error, PartialError)
+    assert error.fix == "qfund ingest --vendor truthful"
+    assert "AAPL failed: The vendor answers 503." in error.message
+    assert (report.status, coverage.recent_runs(store, 1)[0].status) == ("partial", "partial")
+
+
+def test_what_failed_is_asked_again_and_nothing_else(store):
+    vendor = Failing("AAPL")
+    ingest(store, vendor)
+    vendor.error, vendor.requests = None, []
+    report, _ = ingest(store, vendor)
+    assert {request.symbols for request in vendor.requests} == {("AAPL",)}
+    assert report.status == "ok"
+    assert_equals_truth(store)
+
+
+def test_a_vendor_that_never_answers_is_left_alone_after_three_requests(store):
+    vendor = Failing("IBM")
+    report, _ = ingest(store, vendor, symbols=("IBM",))
+    assert len(vendor.requests) == 3
+    vendor = Failing("IBM")
+    vendor.capabilities = replace(
+        Truthful.capabilities, offers=(replace(Truthful.capabilities.offers[0], sessions_per_request=5),)
+    )
+    report, _ = ingest(store, vendor, symbols=("IBM",))
+    assert (len(vendor.requests), report.untried) == (3, 22)
+    (error,) = report.errors("again")
+    assert isinstance(error, UpstreamError)
+    assert "22 further spans were not tried" in error.message
+
+
+def test_refused_credentials_end_the_run_at_once(store):
+    vendor = Failing("AAPL", ConfigError("The key is refused.", fix="set vendors.truthful.key"))
+    with pytest.raises(ConfigError, match="The key is refused"):
+        ingest(store, vendor)
+    assert len(vendor.requests) == 1
+    assert coverage.recent_runs(store, 1)[0].status == "failed"
+
+
+def test_a_fault_of_the_vendors_code_ends_the_run_and_keeps_what_was_committed(store):
+    vendor = Failing("FB", ZeroDivisionError("a bug"))
+    with pytest.raises(ZeroDivisionError):
+        ingest(store, vendor)
+    assert coverage.recent_runs(store, 1)[0].status == "partial"
+    ingest(store, Truthful())
+    assert_equals_truth(store)
+
+
+def test_an_answer_that_is_cut_short_is_not_taken_for_a_whole_one(store):
+    report, events = ingest(store, CutShort(), symbols=("IBM",))
+    assert {event.error.code for event in events if isinstance(event, Failed)} == {"CUT_SHORT"}
+    assert report.kept == []
+    ingest(store, Truthful())
+    assert_equals_truth(store)
+
+
+# --- answers that are not fit ----------------------------------------------------------------------------------------
+
+
+def broken_on(day, **values):
+    return Altered(lambda table, _request: replaced(table, "IBM", day, **values))
+
+
+def test_a_bad_bar_is_rejected_counted_and_asked_again(store):
+    report, _ = ingest(store, broken_on(DAY, low=0.0))
+    assert (report.by_symbol["IBM"].new, report.by_symbol["IBM"].rejected) == (124, 1)
+    (error,) = report.errors("again")
+    assert isinstance(error, DataQualityError)
+    assert "1 bars were not fit" in error.message
+    assert error.details["reasons"] == {"not_positive": 1}
+    vendor = Truthful()
+    ingest(store, vendor)
+    assert vendor.requests == [BarRequest(("IBM",), "1d", DAY, DAY)]
+    assert_equals_truth(store)
+
+
+def test_rejected_bars_are_kept_with_the_run(store):
+    ingest(store, broken_on(DAY, close=float("nan")))
+    (row,) = coverage.recent_runs(store, 1)[0].counters["quarantine"]
+    assert (row["symbol"], row["session"], row["close"], row["reason"]) == (
+        "IBM", "2012-04-05", "nan", "not_a_number",
+    )  # fmt: skip
+
+
+def test_rows_of_a_symbol_that_was_not_asked_for_are_rejected(store):
+    def stranger(table: pa.Table, request: BarRequest) -> pa.Table:
+        extra = table.slice(0, 1).to_pylist()[0] | {"symbol": "GOOG"}
+        return pa.concat_tables([table, pa.Table.from_pylist([extra], schema=table.schema)])
+
+    report, _ = ingest(store, Altered(stranger), symbols=("IBM",))
+    assert report.by_symbol["GOOG"].rejected == 3
+    assert report.reasons == {"symbol": 3}
+    vendor = Truthful()
+    ingest(store, vendor, symbols=("IBM",))
+    assert vendor.requests == []
+
+
+def test_repeats_are_counted_and_different_bars_of_one_day_rejected(store):
+    twice = Altered(lambda table, _request: pa.concat_tables([table, table]))
+    report, _ = ingest(store, twice)
+    assert sum(step.repeated for step in report.kept) == 280
+    assert_equals_truth(store)
+
+
+def test_two_answers_for_one_day_are_both_refused(store):
+    def contradicting(table: pa.Table, request: BarRequest) -> pa.Table:
+        other = replaced(table, "IBM", DAY, volume=1.0)
+        return pa.concat_tables([table, other])
+
+    report, _ = ingest(store, Altered(contradicting), symbols=("IBM",))
+    assert report.reasons == {"conflict": 2}
+    assert DAY not in set(stored(store, ["IBM"]).session)
+
+
+def test_a_session_without_a_bar_is_a_hole_and_is_not_asked_for_ever(store):
+    def halted(table: pa.Table, request: BarRequest) -> pa.Table:
+        days = pa.array([date(2012, 4, 5), date(2012, 4, 9)], pa.date32())
+        return table.filter(pa.compute.invert(pa.compute.is_in(table["session"], value_set=days)))
+
+    report, _ = ingest(store, Altered(halted), symbols=("IBM",))
+    assert report.by_symbol["IBM"].holes == 2
+    assert report.errors("again") == ()
+    vendor = Truthful()
+    ingest(store, vendor, symbols=("IBM",))
+    assert vendor.requests == []
+    (row,) = coverage.status(store)
+    assert (row.symbol, row.bars, row.holes) == ("IBM", 123, 2)
+
+
+def test_a_changed_answer_for_an_uncovered_span_is_a_revision(store):
+    """A bad neighbour keeps the day uncovered; when it is asked again the good bars beside it say something else."""
+    ingest(store, Truthful(), symbols=("IBM",), since=DAY, until=DAY)
+    (series,) = sources.sources(store, "1d")
+    assert len(read_bars(store, ["IBM"], series=series, since=DAY, until=DAY)) == 1
+
+
+def test_bars_of_a_session_that_is_not_over_are_not_expected(store):
+    vendor = Truthful()
+    vendor.capabilities = replace(
+        Truthful.capabilities,
+        offers=(Offer("1d", feed="wiki", first=FIRST, last=None, sessions_per_request=42),),
+    )
+    noon = datetime(2012, 4, 5, 16, 0, tzinfo=UTC)
+    work = Ingest(store, vendor, Wish(symbols=("IBM",)), clock=lambda: noon)
+    made = work.plan()
+    assert made.seen.offered == (FIRST, date(2012, 4, 4))
+    list(work.apply(made))
+    evening = datetime(2012, 4, 5, 20, 0, tzinfo=UTC)
+    later = Ingest(store, vendor, Wish(symbols=("IBM",)), clock=lambda: evening).plan()
+    assert [(step.since, step.until) for step in later.steps] == [(DAY, DAY)]
+
+
+# --- stopping, and two at once ---------------------------------------------------------------------------------------
+
+
+def test_a_run_that_is_stopped_keeps_whole_steps_and_says_how_many(store):
+    work = Ingest(store, Truthful(), Wish())
+    with closing(work.apply(work.plan())) as events:
+        for event in events:
+            if isinstance(event, Kept):
+                break
+    assert work.report.summary() == "kept 1 of 4 spans, 84 bars"
+    assert coverage.recent_runs(store, 1)[0].status == "partial"
+    vendor = Truthful()
+    ingest(store, vendor)
+    assert len(vendor.requests) == 3
+    assert_equals_truth(store)
+
+
+class Interrupted(Truthful):
+    """Ctrl-C arrives while the second request is answered."""
+
+    def answer(self, request):
+        yield from super().answer(request)
+        if len(self.requests) == 2:
+            raise KeyboardInterrupt
+
+
+def test_ctrl_c_within_a_request_keeps_the_steps_before(store):
+    work = Ingest(store, Interrupted(), Wish())
+    with pytest.raises(KeyboardInterrupt):
+        list(work.apply(work.plan()))
+    assert work.report.summary() == "kept 1 of 4 spans, 84 bars"
+    ingest(store, Truthful())
+    assert_equals_truth(store)
+
+
+def test_a_plan_that_another_run_overtook_is_planned_again(store):
+    vendor = Truthful()
+    slow = Ingest(store, vendor, Wish())
+    made = slow.plan()
+    ingest(store, Truthful(), symbols=("IBM",))
+    began, *_ = slow.apply(made)
+    assert began.replanned
+    assert {symbol for request in vendor.requests for symbol in request.symbols} == {"AAPL", "FB"}
+    assert_equals_truth(store)
+
+
+def test_a_plan_that_another_run_finished_asks_nothing(store):
+    vendor = Truthful()
+    slow = Ingest(store, vendor, Wish())
+    made = slow.plan()
+    ingest(store, Truthful())
+    assert list(slow.apply(made)) == []
+    assert vendor.requests == []
+
+
+def test_a_plan_whose_facts_have_changed_otherwise_is_refused(store):
+    vendor = Truthful()
+    work = Ingest(store, vendor, Wish())
+    made = work.plan()
+    vendor.capabilities = replace(
+        Truthful.capabilities, offers=(replace(Truthful.capabilities.offers[0], last=date(2012, 5, 31)),)
+    )
+    with pytest.raises(RefusedError) as caught:
+        list(work.apply(made))
+    assert caught.value.code == "STALE_PLAN"
+    assert vendor.requests == []
+
+
+def test_a_plan_from_before_data_were_taken_back_is_refused(store):
+    ingest(store, Truthful(), symbols=("IBM",), until=date(2012, 3, 30))
+    work = Ingest(store, Truthful(), Wish())
+    made = work.plan()
+    with store.transaction() as connection, connection.cursor() as cursor:
+        cursor.execute("UPDATE ops.coverage SET sessions = '{}'")
+    with pytest.raises(RefusedError, match="less is covered of IBM"):
+        list(work.apply(made))
+
+
+def test_two_at_once_wait_for_each_other_or_say_so(store):
+    told: list[str] = []
+    with alone(store, "truthful wiki 1d bars", patience=0.0, on_wait=told.append):
+        work = Ingest(store, Truthful(), Wish(), patience=0.2, on_wait=told.append)
+        with pytest.raises(LockedError) as caught:
+            list(work.apply(work.plan()))
+    assert caught.value.exit_code == 75
+    assert told == ["Another ingest of truthful wiki 1d bars is running; waiting for it to end."]
+    ingest(store, Truthful())
+    assert_equals_truth(store)
+
+
+# --- wishes that cannot be fulfilled ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("wish", "kind", "code", "words"),
+    [
+        (Wish(symbols=("IMB",)), NotFoundError, "UNKNOWN_SYMBOL", "Did you mean IBM"),
+        (Wish(timeframe="1m"), UsageError, "NO_SUCH_TIMEFRAME", "it has 1d"),
+        (Wish(since=date(2012, 7, 2)), UsageError, "OUTSIDE_SPAN", "from 2012-01-03 to 2012-06-29"),
+        (Wish(until=date(2011, 7, 2)), UsageError, "OUTSIDE_SPAN", "from 2012-01-03 to 2012-06-29"),
+        (Wish(since=date(2012, 3, 2), until=date(2012, 3, 1)), UsageError, "EMPTY_PERIOD", "after"),
+        (Wish(since=date(2012, 3, 3), until=date(2012, 3, 4)), DataQualityError, "NO_SESSIONS", "no session"),
+        (
+            Wish(symbols=("FB",), until=date(2012, 5, 17)),
+            DataQualityError, "NOT_LISTED", "FB was listed on 2012-05-18",
+        ),
+    ],
+)  # fmt: skip
+def test_a_hopeless_wish_is_refused_with_the_reason(store, wish, kind, code, words):
+    vendor = Truthful()
+    with pytest.raises(kind) as caught:
+        Ingest(store, vendor, wish).plan()
+    assert caught.value.code == code
+    assert words in caught.value.message
+    assert vendor.requests == []
+
+
+def test_a_large_vendor_wants_symbols_and_a_date(store):
+    vendor = Truthful()
+    vendor.capabilities = replace(Truthful.capabilities, small=False)
+    with pytest.raises(UsageError, match="name the symbols"):
+        Ingest(store, vendor, Wish(since=FIRST)).plan()
+    with pytest.raises(UsageError, match="say since when"):
+        Ingest(store, vendor, Wish(symbols=("IBM",))).plan()
+
+
+def test_last_is_the_session_that_all_are_covered_to(store):
+    with pytest.raises(DataQualityError, match="Nothing is stored yet"):
+        last_covered(store, Truthful(), "1d", ("IBM",))
+    ingest(store, Truthful(), symbols=("IBM",), until=date(2012, 3, 30))
+    ingest(store, Truthful(), symbols=("AAPL",), until=date(2012, 4, 30))
+    assert last_covered(store, Truthful(), "1d", ("AAPL", "IBM")) == date(2012, 3, 30)
