@@ -20,14 +20,30 @@ from typing import Any, TextIO
 import typer
 from typer.core import TyperGroup
 
-from qfund.commands import everywhere, failures
+from qfund.commands import (
+    backtest,
+    config,
+    data,
+    db,
+    demo,
+    doctor,
+    everywhere,
+    failures,
+    ingest,
+    init,
+    runs,
+    strategy,
+    version,
+)
 from qfund.commands.everywhere import GlobalOptions
 from qfund.commands.session import Session
+from qfund.config.project import locate
 from qfund.console import Console, ReaderGone, Streams
 from qfund.errors import ConfigError, InterruptedRunError, QfundError, UsageError
 
 COMPLETING = "_QFUND_COMPLETE"
 HELP_NAMES = ["-h", "--help"]
+WHOLE_SENTENCE = 500  # letters; Typer would cut a command's line in the help at the screen's edge
 
 HELP = """\
 Run a one-person quant fund: prices in, strategies tested, reports out.
@@ -54,7 +70,9 @@ Exit codes:
     5 data quality    11 not found             130 interrupted, 143 terminated
 """
 
-ORDER = ("init", "demo", "ingest", "data", "strategy", "backtest", "runs", "config", "db", "doctor", "version")
+# The order of the help: the way of work.
+NOUNS = (init, demo, ingest, data, strategy, backtest, runs, config, db, doctor, version)
+ORDER = [noun.__name__.rpartition(".")[2] for noun in NOUNS]
 
 
 class TerminatedError(InterruptedRunError):
@@ -75,10 +93,9 @@ class Root(TyperGroup):
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Commands in their groups first, then the options."""
         groups: dict[str, list[tuple[str, str]]] = {}
-        width = formatter.width - 6 - max(len(name) for name in self.commands)
         for name, command in sorted(self.commands.items(), key=lambda item: ORDER.index(item[0])):
             title = str(getattr(command, "rich_help_panel", None) or "Commands")
-            line = command.get_short_help_str(width)
+            line = command.get_short_help_str(WHOLE_SENTENCE)
             groups.setdefault(title, []).append((name.ljust(max(map(len, ORDER))), line))
         for title, rows in groups.items():
             with formatter.section(title):
@@ -167,8 +184,6 @@ def _complain(error: typer.TyperException, console: Console, command: str) -> No
 
 
 def _crashed(error: Exception, console: Console, command: str, streams: Streams) -> None:
-    from qfund.config import locate
-
     logs = locate(Path.cwd(), streams.environ).home / "logs"
     if console.verbose:
         console.aside(failures.scrubbed(failures.trace(error), streams.environ))
@@ -254,7 +269,7 @@ def build() -> Any:
         context_settings={"help_option_names": HELP_NAMES},
     )
     app.callback()(_root)
-    for noun in _nouns():
+    for noun in NOUNS:
         noun.register(app)
     root = typer.main.get_command(app)
     _finish(root, typer.Context(root, help_option_names=HELP_NAMES))
@@ -279,30 +294,3 @@ def _finish(node: Any, ctx: typer.Context) -> None:
 
 def _root() -> None:
     """Nothing happens before a command."""
-
-
-def _nouns() -> list[Any]:
-    """INTERIM until every builder's file is there: explicit imports replace it."""
-    import importlib
-
-    found = []
-    for n in (
-        "init",
-        "demo",
-        "ingest",
-        "data",
-        "strategy",
-        "backtest",
-        "runs",
-        "config",
-        "db",
-        "doctor",
-        "version",
-    ):
-        try:
-            module = importlib.import_module(f"qfund.commands.{n}")
-            module.register(typer.Typer())
-        except (ImportError, NameError, AttributeError):
-            continue
-        found.append(module)
-    return found

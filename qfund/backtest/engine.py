@@ -183,9 +183,9 @@ def _filler(kernel: Callable[..., Any], costs: CostModel, rules: Rules) -> Fille
         count = len(change)
         records, _ = kernel(
             (1, count),
-            np.array([count]),
-            np.array([cash]),
-            np.arange(count)[None, :],
+            np.array([count], dtype=np.int64),
+            np.array([cash], dtype=np.float64),
+            np.arange(count, dtype=np.int64)[None, :],
             change[None, :],
             reference[None, :],
             AMOUNT,

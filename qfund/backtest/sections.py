@@ -55,8 +55,8 @@ def figure(chart: Chart, title: str, aside: str, *, half: bool, controls: str = 
         f'{controls}</figcaption><p class="key{always}">{key}</p>'
         f'<div class="plot" id="plot-{chart.id}" style="height:{chart.height}px" data-paper="{paper}" '
         f'role="img" aria-label="{esc(said)}"></div>'
-        "<noscript><p>This chart is drawn by JavaScript, which is switched off. The tables hold its "
-        "figures.</p></noscript></figure>"
+        "<noscript><p>This chart is drawn by JavaScript, which is switched off. The tables need none.</p>"
+        "</noscript></figure>"
     )
 
 
@@ -114,8 +114,8 @@ def by_year(report: ReportInput, charts: list[Chart]) -> str:
         bars = figure(charts[-1], "Calendar years", f"Total return of each year{versus}.", half=False)
     return (
         '<section><h2>Returns by month and year</h2><div class="whole">'
-        f'<p class="aside">Percent, close to close, after costs{versus}. Blue gains, orange loses; the first '
-        "and the last month may be parts.</p>"
+        f'<p class="aside">Percent, after costs{versus}. Blue gains, orange loses. The first and the last '
+        "month may be parts of one.</p>"
         f"{monthly_table(months, years, peer)}</div>{bars}</section>"
     )
 

@@ -176,7 +176,7 @@ def _orders(lines: np.ndarray, played: Played) -> pd.DataFrame:
     )
 
 
-def _labels(codes: np.ndarray, names: Sequence[str]) -> "pd.Categorical[str]":
+def _labels(codes: np.ndarray, names: Sequence[str]) -> pd.Categorical[str]:
     # categories, since a daily rebalancing of a thousand symbols makes millions of orders
     return pd.Categorical.from_codes(codes.astype(np.int64), pd.Index(list(names)))
 

@@ -8,6 +8,7 @@ cash in lieu belong to the trade that held the shares.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -153,15 +154,20 @@ def _positions(column: np.ndarray, change: np.ndarray) -> tuple[np.ndarray, np.n
     total = np.empty(len(change))
     edges = np.flatnonzero(np.diff(column, prepend=-1))
     # one sum per symbol: a sum over all of them would carry rounding from one to the next
-    for first, stop in zip(edges, [*edges[1:], len(column)], strict=True):
+    for first, stop in pairwise([*edges.tolist(), len(column)]):
         total[first:stop] = np.cumsum(change[first:stop])
-    previous = np.concatenate([[0.0], total[:-1]])
-    previous[edges] = 0.0
+    previous = _shifted(total, edges)
     flat = np.abs(total) <= FLAT * np.maximum(np.abs(previous), np.abs(change))
     after = np.where(flat, 0.0, total)
-    before = np.concatenate([[0.0], after[:-1]])
+    return _shifted(after, edges), after
+
+
+def _shifted(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """The value before each one, zero at the first of each symbol."""
+    before = np.zeros_like(values)
+    before[1:] = values[:-1]
     before[edges] = 0.0
-    return before, after
+    return before
 
 
 def _trips(
@@ -171,14 +177,14 @@ def _trips(
     events: Calendar,
     growth: dict[int, np.ndarray],
 ) -> _Trips:
-    ends = np.append(starts[1:], len(parts.column)) - 1
+    ends = (np.append(starts[1:], len(parts.column)) - 1)[: len(starts)]
     column, side = parts.column[starts], np.sign(parts.after[starts])
     entering = np.abs(parts.after) > np.abs(parts.before)
     size = np.abs(parts.change)
     bought, sold = np.where(entering, size, 0.0), np.where(entering, 0.0, size)
     shares_in, money_in = _sums(bought, starts), _sums(bought * parts.price, starts)
     shares_out, money_out = _sums(sold, starts), _sums(sold * parts.price, starts)
-    left = parts.after[ends] if len(ends) else np.empty(0)
+    left = parts.after[ends]
     final = np.full(len(starts), len(tape.index) - 1)
     mark = events.marks[-1, column] * _scale(column, final, growth)
     is_open = left != 0
@@ -189,7 +195,7 @@ def _trips(
         column=column,
         side=side,
         entered=entered,
-        exited=parts.row[ends] if len(ends) else entered,
+        exited=parts.row[ends],
         open=is_open,
         price_in=money_in / shares_in,
         price_out=price_out,

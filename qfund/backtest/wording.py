@@ -15,7 +15,9 @@ from typing import Literal
 
 import pandas as pd
 
-Unit = Literal["percent", "points", "ratio", "money", "cash", "price", "count", "bps", "days", "bars", "text"]
+Unit = Literal[
+    "percent", "points", "chance", "ratio", "money", "cash", "price", "count", "bps", "days", "bars", "text"
+]
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class Term:
     Attributes:
         label: for people, in sentence case.
         unit: how its value is shown; ``percent`` values arrive as fractions, ``points`` are per cent
-            already, ``money`` drops the cents of
+            already, ``chance`` is a probability and never reads as certain, ``money`` drops the cents of
             large amounts, ``cash`` (for columns) never does, ``price`` keeps four digits of small ones.
         note: the convention in a few words, or an empty string.
     """
@@ -74,17 +76,21 @@ def _digits(value: float, unit: Unit) -> str:
     size = abs(value)
     few = size >= 0.001 or value == 0  # a digit more for what would read 0.0%
     whole = ".0f" if value == int(value) else ".1f"
+    long = ".0f" if size >= 100 else whole
     form, mark = {
         "percent": (".1f" if few else ".2f", "%"),
         "points": (".1f", "%"),
+        "chance": (".1f", "%"),
         "money": (".0f" if size >= 1000 else ".2f", ""),
         "price": (".2f" if size >= 1 else ".4g", ""),
         "count": (whole, ""),
-        "bars": (whole, ""),
-        "days": (whole, ""),
+        "bars": (long, ""),
+        "days": (long, ""),
         "bps": (".1f", " bps"),
-    }.get(unit, (".2f", ""))
-    return f"{value * 100 if unit == 'percent' else value:,{form}}{mark}"
+    }.get(unit, (".2f" if size >= 0.1 or value == 0 else ".3f", ""))
+    if unit == "chance" and not 0.0005 <= value < 0.9995:
+        return "<0.1%" if value < 0.5 else ">99.9%"  # nothing is certain
+    return f"{value * 100 if unit in {'percent', 'chance'} else value:,{form}}{mark}"
 
 
 def signed(text: str) -> str:
@@ -150,7 +156,7 @@ GROUPS: dict[str, dict[str, Term]] = {
         "down_capture": Term("Capture of down days", "percent"),
     },
     "Risk": {
-        "annual_volatility": Term("Volatility", "percent", "of daily returns, a year"),
+        "annual_volatility": Term("Volatility", "percent", "of daily returns, annualised"),
         "annual_variance": Term("Variance", "ratio", "a year"),
         "downside_deviation": Term("Downside deviation", "percent", "over all days, a year"),
         "skew": Term("Skew", "ratio", "of daily returns"),
@@ -162,7 +168,7 @@ GROUPS: dict[str, dict[str, Term]] = {
         "tail_ratio": Term("Tail ratio", "ratio", "95th over 5th percentile of days"),
     },
     "Drawdown": {
-        "max_drawdown": Term("Maximum drawdown", "percent", "from a peak, at every bar's close"),
+        "max_drawdown": Term("Maximum drawdown", "percent", "from a peak, at bar closes"),
         "max_drawdown_daily": Term("Maximum drawdown, daily", "percent", "at the closes of sessions"),
         "max_drawdown_start": Term("Its peak", "text"),
         "max_drawdown_trough": Term("Its trough", "text"),
@@ -178,15 +184,15 @@ GROUPS: dict[str, dict[str, Term]] = {
         "recovery_factor": Term("Recovery factor", "ratio", "total return over maximum drawdown"),
     },
     "Reward for risk": {
-        "sharpe": Term("Sharpe ratio", "ratio", "mean over deviation of days, a year"),
+        "sharpe": Term("Sharpe ratio", "ratio", "of daily returns, annualised"),
         "sharpe_low": Term("Sharpe, lower bound", "ratio", "of 95% confidence"),
         "sharpe_high": Term("Sharpe, upper bound", "ratio", "of 95% confidence"),
-        "psr": Term("Probabilistic Sharpe", "percent", "chance that the true one is above 0"),
-        "dsr": Term("Deflated Sharpe", "percent", "the same, after all trials so far"),
-        "track_record_needed": Term("Record needed", "count", "sessions until it is above 0 at 95%"),
+        "psr": Term("Probabilistic Sharpe", "chance", "chance that the true one is above 0"),
+        "dsr": Term("Deflated Sharpe", "chance", "the same, after all trials so far"),
+        "track_record_needed": Term("Record needed", "days", "sessions until it is above 0 at 95%"),
         "trials": Term("Trials so far", "count", "different runs of this strategy"),
         "sharpe_autocorrelated": Term("Sharpe, autocorrelated", "ratio", "after Lo (2002)"),
-        "sortino": Term("Sortino ratio", "ratio", "downside deviation over all days"),
+        "sortino": Term("Sortino ratio", "ratio", "daily, against downside deviation"),
         "sortino_sqrt2": Term("Sortino over √2", "ratio"),
         "calmar": Term("Calmar ratio", "ratio", "CAGR over maximum drawdown, daily"),
         "calmar_36m": Term("Calmar ratio, 36 months", "ratio"),

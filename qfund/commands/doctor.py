@@ -25,12 +25,13 @@ from qfund.errors import ConfigError, NotFoundError, QfundError, UpstreamError
 OLDEST_PYTHON = (3, 11)
 NEWEST_PYTHON = (3, 13)
 LEAST_FREE = 500 * 1024**2  # bytes; a new cluster takes about 40 MB, its log and a few years of bars the rest
+MOST_SKEW = 30.0  # seconds
 BORN = datetime(2026, 1, 1, tzinfo=UTC)  # this program did not exist before
 
 
 def register(root: typer.Typer) -> None:
     """Add ``qfund doctor`` to the command line."""
-    root.command(name="doctor", rich_help_panel="Upkeep")(doctor)
+    root.command(name="doctor", short_help="Check that all is well.", rich_help_panel="Upkeep")(doctor)
 
 
 @dataclass(frozen=True)
@@ -158,16 +159,23 @@ def _free_disk(session: Session) -> str:
 
 
 def _database(session: Session) -> str:
-    from qfund.store import open_store
-    from qfund.store.database import revision
+    from qfund.store import check, open_store
 
     settings = session.settings
     if settings.store.url is None and not settings.home.exists():
         with tempfile.TemporaryDirectory() as folder, open_store(None, Path(folder)) as store:
-            return f"embedded server starts, schema {revision(store)} (tried in a temporary folder)"
-    with session.open_store() as store:
-        kind = "embedded" if store.embedded else store.url
-        return f"{kind}, schema {revision(store)}"
+            facts, where = check.facts(store), "tried in a temporary folder"
+    else:
+        with session.open_store() as store:
+            facts = check.facts(store)
+            where = "embedded" if facts.embedded else facts.url
+    if abs(facts.clock_skew_seconds) > MOST_SKEW:
+        raise ConfigError(
+            f"The database's clock is {facts.clock_skew_seconds:+.0f} s off this machine's.",
+            fix="set both clocks (timedatectl set-ntp true)",
+            code="CLOCK",
+        )
+    return f"PostgreSQL {facts.server_version}, schema {facts.revision}, {where}"
 
 
 def _vendors() -> str:

@@ -84,7 +84,7 @@ def take(argv: Sequence[str]) -> tuple[GlobalOptions, list[str]]:
 
 
 def _demand_value(name: str, value: str) -> None:
-    if not value:
+    if not value or value.startswith("-"):
         metavar = "NAME" if name == "--profile" else "FILE"
         raise UsageError(f"{name} needs a value: {name} {metavar}.", code="MISSING_VALUE")
 

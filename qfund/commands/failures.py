@@ -17,6 +17,7 @@ from typing import Any
 
 import typer
 
+from qfund.config.secrets import HIDDEN, starred
 from qfund.errors import QfundError, UsageError, did_you_mean, nearest
 
 _NAME_OF_SECRET = re.compile(r"SECRET|TOKEN|PASSWORD|PASSWD|CREDENTIAL|API_?KEY", re.IGNORECASE)
@@ -86,8 +87,6 @@ def trace(error: BaseException) -> str:
 
 def scrubbed(text: str, environ: Mapping[str, str]) -> str:
     """The text without passwords in URLs and without the values of variables that look like secrets."""
-    from qfund.config.secrets import HIDDEN, starred
-
     for value in _secrets(environ):
         text = text.replace(value, HIDDEN)
     return starred(text)

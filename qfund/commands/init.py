@@ -22,7 +22,7 @@ FIRST_STRATEGY = "sma_cross"
 
 def register(root: typer.Typer) -> None:
     """Add ``qfund init`` to the command line."""
-    root.command(name="init", rich_help_panel="Start")(init)
+    root.command(name="init", short_help="Start a project.", rich_help_panel="Start")(init)
 
 
 def init(

@@ -316,7 +316,7 @@ def _verdict_blocks(loaded: Loaded, verdict: Verdict, bars: Bars, source: str) -
     period_shown = f"{bars.sessions[0]:%Y-%m-%d} to {bars.sessions[-1]:%Y-%m-%d}"
     lines = [
         f"{loaded.name}: {_sentence(verdict)}",
-        f"Bars: {source}, {len(bars):,} sessions × {len(bars.symbols)} symbols, {period_shown}.",
+        f"Bars: {source}, {len(bars):,} × {len(bars.symbols)} (sessions × symbols), {period_shown}.",
         f"Tried {verdict.checked} moments in {verdict.evaluations} runs.",
     ]
     table = Table(("compared with the whole history", "decisions", "first symbol", "first time"), rows)

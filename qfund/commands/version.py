@@ -24,7 +24,7 @@ LIBRARIES = (
 
 def register(root: typer.Typer) -> None:
     """Add ``qfund version`` to the command line."""
-    root.command(name="version", rich_help_panel="Upkeep")(version)
+    root.command(name="version", short_help="Print versions.", rich_help_panel="Upkeep")(version)
 
 
 def version(ctx: typer.Context) -> None:

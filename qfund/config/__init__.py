@@ -8,9 +8,14 @@ a file.
 
 from __future__ import annotations
 
-from qfund.config.load import Project, load, locate
-from qfund.config.secrets import Secret
-from qfund.config.settings import BacktestSettings, Origin, Settings, StoreSettings
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from qfund.config.loading import load
+    from qfund.config.project import Project, locate
+    from qfund.config.secrets import Secret
+    from qfund.config.settings import BacktestSettings, Origin, Settings, StoreSettings
 
 __all__ = [
     "BacktestSettings",
@@ -22,3 +27,12 @@ __all__ = [
     "load",
     "locate",
 ]
+
+_HOMES = {"load": "loading", "locate": "project", "Project": "project", "Secret": "secrets"}
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name when it is first asked for (PEP 562)."""
+    if name not in __all__:
+        raise AttributeError(f"module 'qfund.config' has no attribute {name!r}")
+    return getattr(import_module(f"qfund.config.{_HOMES.get(name, 'settings')}"), name)

@@ -1,9 +1,9 @@
 """An ingest from its plan to its end: one run of a series at a time, step by step.
 
 Promises: a run that is killed anywhere leaves whole steps or nothing of them, and the next run asks only for
-the rest. A vendor that fails for some symbols costs those symbols only; one that fails several times in a row is
-left alone. A plan is looked at again before it is done: if other runs have covered more in the meantime, the
-rest is simply planned again; if anything else differs it is refused.
+the rest. A vendor that fails for some symbols costs those symbols only; one that fails several times in a row
+is left alone. A plan is looked at again before it is done: if other runs have covered more in the meantime,
+the rest is simply planned again; if anything else differs it is refused.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from qfund.errors import ConfigError, QfundError
+from qfund.errors import ConfigError, DataQualityError, QfundError
 from qfund.ingest.lock import alone
 from qfund.ingest.look import Wish, listed, look, offered
 from qfund.ingest.plan import Facts, FetchSpan, Plan, plan, renewed
@@ -20,6 +20,8 @@ from qfund.ingest.report import Began, Failed, Kept, Report
 from qfund.ingest.steps import Target, ask, commit
 from qfund.store import Store, coverage, securities, sources
 from qfund.vendors.contract import Vendor
+
+_LAST_RUNS = 50
 
 Event = Began | Kept | Failed
 
@@ -44,9 +46,6 @@ class Ingest:
         clock: the present, timezone-aware UTC; bars that are not over by then are rejected.
         patience: seconds to wait for another ingest of the same series.
         on_wait: told in a sentence when there is something to wait for.
-
-    Attributes:
-        report: what is committed so far, true at every moment; None before there is a plan.
     """
 
     def __init__(
@@ -66,7 +65,14 @@ class Ingest:
         self._patience = patience
         self._on_wait = on_wait
         self._offer = offered(vendor, wish.timeframe)
-        self.report: Report | None = None
+        self._report: Report | None = None
+
+    @property
+    def report(self) -> Report:
+        """What is committed so far, true at every moment since ``apply`` was called."""
+        if self._report is None:
+            raise RuntimeError("nothing was applied yet")
+        return self._report
 
     def plan(self) -> Plan:
         """Look and plan; nothing is written.
@@ -88,13 +94,16 @@ class Ingest:
             ConfigError: the vendor refuses the credentials.
             UpstreamError: the database is gone.
         """
-        self.report = Report(made)
+        self._report = Report(made)
+        return self._events(made)
+
+    def _events(self, made: Plan) -> Iterator[Event]:
         if not made.steps:
             return
         name = f"{self._vendor.name} {self._offer.feed} {self._offer.timeframe} bars"
         with alone(self._store, name, patience=self._patience, on_wait=self._on_wait):
             current = renewed(made, self._look())
-            report = self.report = Report(current)
+            report = self._report = Report(current)
             if current.steps:
                 yield from self._run(report, replanned=current.id != made.id)
 
@@ -114,7 +123,8 @@ class Ingest:
         finally:
             if report.committing is not None:
                 report.settle(self._look())
-            coverage.finish_run(self._store, target.run_id, report.status, report.counters)
+            error = None if report.finished else "it was stopped before its end"
+            coverage.finish_run(self._store, target.run_id, report.status, report.counters, error)
 
     def _target(self, report: Report) -> Target:
         """Make the instruments, the series and the run known to the store."""
@@ -141,21 +151,46 @@ class Ingest:
             "until": str(facts.asked[1]),
         }
         dataset = f"bars {offer.timeframe}"
+        self._bury(dataset)
         run_id = coverage.start_run(self._store, self._vendor.name, dataset, params)
         report.run_id = run_id
         return Target(self._store, series, ids, run_id)
 
+    def _bury(self, dataset: str) -> None:
+        """Mark runs that died: none can be alive while this one holds the series' lock."""
+        ours = (self._vendor.name, dataset, self._offer.feed)
+        for run in coverage.recent_runs(self._store, _LAST_RUNS):
+            if run.status == "running" and (run.vendor, run.dataset, run.params.get("feed")) == ours:
+                coverage.finish_run(
+                    self._store, run.ingest_run_id, "abandoned", run.counters, "it was killed"
+                )
+
     def _do(self, target: Target, step: FetchSpan, report: Report) -> Iterator[Event]:
         """One step; when a request for several symbols fails, each is asked for alone."""
+        outcome = self._attempt(target, step, report)
+        if not isinstance(outcome, QfundError):
+            yield outcome
+        elif len(step.symbols) > 1:
+            for symbol in step.symbols:
+                yield from self._do(target, replace(step, symbols=(symbol,)), report)
+        else:
+            yield report.fail(step, outcome)
+
+    def _attempt(self, target: Target, step: FetchSpan, report: Report) -> Kept | QfundError:
+        """The step, committed, or what was wrong with the vendor's answer.
+
+        Raises:
+            ConfigError: the vendor refuses the credentials.
+            QfundError: the database failed.
+        """
         try:
             answer = ask(self._vendor, self._offer, step, self._clock)
         except ConfigError:
             raise
         except QfundError as error:
-            if len(step.symbols) > 1:
-                for symbol in step.symbols:
-                    yield from self._do(target, replace(step, symbols=(symbol,)), report)
-            else:
-                yield report.fail(step, error)
-            return
-        yield commit(target, step, answer, report)
+            return error
+        try:
+            return commit(target, step, answer, report)
+        except DataQualityError as error:  # such as a dividend that exceeds the price
+            report.committing = None
+            return error

@@ -1,7 +1,8 @@
 """What an ingest finds before it plans: what is asked, what the vendor has, what is covered.
 
 Promises: reads only. Symbols that the store knows are not asked of the vendor again. A wish that no data
-can fulfil (unknown symbols, dates outside the vendor's span or before a listing) is refused here, with the reason.
+can fulfil (unknown symbols, dates outside the vendor's span or before a listing) is refused here, with the
+reason.
 """
 
 from __future__ import annotations

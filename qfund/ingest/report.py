@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from qfund.errors import DataQualityError, PartialError, QfundError, UpstreamError
 from qfund.ingest.check import REASONS
@@ -156,7 +157,7 @@ class Report:
         return failed
 
     @property
-    def status(self) -> str:
+    def status(self) -> Literal["ok", "partial", "failed"]:
         """``ok``, ``partial`` or ``failed``, as the store keeps it with the run."""
         if self.finished and not self.failed and not self.total.rejected:
             return "ok"

@@ -1,8 +1,8 @@
 """One step of an ingest: ask, check, commit.
 
 Promises: a step's bars, actions, coverage and counters are one transaction. Coverage is what was asked,
-answered and fit: a session with a rejected bar stays uncovered and is asked again by the next run. Rejected bars
-are kept with the run, up to a limit; their number always. Never repairs a bar, never deletes one.
+answered and fit: a session with a rejected bar stays uncovered and is asked again by the next run. Rejected
+bars are kept with the run, up to a limit; their number always. Never repairs a bar, never deletes one.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 
 import numpy as np
 import pyarrow as pa
@@ -22,6 +22,7 @@ from qfund.ingest.check import Checked, check, conformed
 from qfund.ingest.look import LONGEST_CLOSURE
 from qfund.ingest.plan import FetchSpan, Span, spans_of
 from qfund.ingest.report import MOST_QUARANTINED, Kept, Report, Tally
+from qfund.market import sessions
 from qfund.market.actions import CorporateAction
 from qfund.store import Store, coverage
 from qfund.store.actions import write_actions
@@ -73,9 +74,25 @@ def ask(vendor: Vendor, offer: Offer, step: FetchSpan, clock: Callable[[], datet
         raise UpstreamError(f"{vendor.name} ended its answer before the last page.", code="CUT_SHORT")
     calendar = vendor.capabilities.calendar
     checked = check(pa.concat_tables(tables), request, offer, calendar=calendar, now=clock())
-    # An action shortly after the span is what carries the span's bars across it.
-    after = step.until + LONGEST_CLOSURE
-    return Answer(checked, vendor.actions(step.symbols, step.since, after))
+    return Answer(checked, _actions(vendor, step))
+
+
+def _actions(vendor: Vendor, step: FetchSpan) -> list[CorporateAction]:
+    """The corporate actions on the step's sessions and the next one, which carry its bars across.
+
+    Raises:
+        UpstreamError: an action of another symbol came.
+    """
+    after = step.until + timedelta(days=1)
+    coming = sessions.sessions(vendor.capabilities.calendar, after, after + LONGEST_CLOSURE)
+    found = vendor.actions(step.symbols, step.since, coming[0].date())
+    strange = sorted({action.symbol for action in found} - set(step.symbols))
+    if strange:
+        raise UpstreamError(
+            f"{vendor.name} answered with corporate actions of {', '.join(strange)}, not asked for.",
+            code="BAD_ANSWER",
+        )
+    return found
 
 
 def commit(target: Target, step: FetchSpan, answer: Answer, report: Report) -> Kept:
@@ -86,13 +103,14 @@ def commit(target: Target, step: FetchSpan, answer: Answer, report: Report) -> K
     days = tuple(day for day in report.plan.seen.sessions if step.since <= day <= step.until)
     rejected = rejected_days(answer.checked.rejected)
     covers = fit_spans(step.symbols, days, rejected)
+    ids = {symbol: target.ids[symbol] for symbol in step.symbols}
     with target.store.transaction() as connection:
         written = {
-            symbol: write_bars(connection, target.series, rows, target.ids, ingest_run_id=target.run_id)
+            symbol: write_bars(connection, target.series, rows, ids, ingest_run_id=target.run_id)
             for symbol, rows in _by_symbol(answer.checked.good)
         }
-        added = write_actions(connection, target.series.vendor, answer.actions, target.ids, target.series)
-        fit = {target.ids[symbol]: spans for symbol, spans in covers.items() if spans}
+        added = write_actions(connection, target.series.vendor, answer.actions, ids, target.series)
+        fit = {ids[symbol]: spans for symbol, spans in covers.items() if spans}
         coverage.add_coverage(connection, target.series, fit)
         done = Kept(
             step=step,
@@ -104,7 +122,7 @@ def commit(target: Target, step: FetchSpan, answer: Answer, report: Report) -> K
             quarantine=_quarantine(answer.checked.rejected),
         )
         report.committing = done
-        coverage.count(connection, target.run_id, report.counters)
+        coverage.count_run(connection, target.run_id, report.counters)
     return report.confirm(done)
 
 

@@ -28,9 +28,7 @@ def kinds(stored: Basis, wanted: Adjust) -> list[str]:
     return [kind for kind in _KINDS[wanted] if kind not in _KINDS[stored]]
 
 
-def apply(
-    store: Store, series: Series, block: Block, wanted: list[str], as_of: datetime | None
-) -> None:
+def apply(store: Store, series: Series, block: Block, wanted: list[str], as_of: datetime | None) -> None:
     """Multiply the block's prices and volumes by the factors of later ex-dates, in place.
 
     Args:
@@ -44,11 +42,11 @@ def apply(
     with store.sql.connect() as connection:
         rows = connection.exec_driver_sql(
             "SELECT a.instrument_id, a.ex_date, a.price_factor, a.volume_factor"
-            "  FROM sec.adjustment a JOIN sec.vendor v USING (vendor_id)"
+            "  FROM sec.adjustment a JOIN sec.vendor v USING (vendor_id) JOIN sec.corporate_action c USING (ca_id)"
             " WHERE v.name = %s AND a.instrument_id = ANY (%s) AND a.kind = ANY (%s)"
             "   AND (%s::timestamptz IS NULL OR a.known_at <= %s)"
-            "   AND (a.withdrawn_at IS NULL OR a.withdrawn_at > %s)",
-            (series.vendor, list(column), wanted, as_of, as_of, as_of),
+            "   AND (a.withdrawn_at IS NULL OR a.withdrawn_at > %s) AND (NOT %s OR c.stored_at <= %s)",
+            (series.vendor, list(column), wanted, as_of, as_of, as_of, block.hides, as_of),
         ).all()
     by_column: dict[int, list[tuple[int, float, float]]] = {}
     for number, ex_date, price, volume in rows:
@@ -62,9 +60,7 @@ def apply(
             block.fields["volume"][place] *= volumes
 
 
-def _curves(
-    steps: list[tuple[int, float, float]], rows: int
-) -> tuple[np.ndarray, np.ndarray | None]:
+def _curves(steps: list[tuple[int, float, float]], rows: int) -> tuple[np.ndarray, np.ndarray | None]:
     """The factor of each row: the product of all steps that lie after it."""
     prices, volumes = np.ones(rows + 1), np.ones(rows + 1)
     for before, price, volume in steps:

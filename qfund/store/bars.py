@@ -44,9 +44,7 @@ class Written:
 
     def __add__(self, other: Written) -> Written:
         """The sum of two writes."""
-        return Written(
-            self.new + other.new, self.changed + other.changed, self.same + other.same
-        )
+        return Written(self.new + other.new, self.changed + other.changed, self.same + other.same)
 
 
 def write_bars(

@@ -41,7 +41,7 @@ def begin(cursor: Any, series: Series, numbers: np.ndarray) -> Any:
     )
     cursor.fetchall()
     cursor.execute(
-        "INSERT INTO ops.coverage (source_id, timeframe, instrument_id)"  # noqa: S608 - numbers only
+        "INSERT INTO ops.coverage (source_id, timeframe, instrument_id)"
         f" SELECT {series.source_id}, '{series.timeframe}', unnest('{pg_array(numbers)}'::integer[])"
         " ON CONFLICT DO NOTHING"
     )

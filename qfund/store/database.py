@@ -103,7 +103,7 @@ def parse(address: str) -> URL:
     Raises:
         ConfigError: not such an address; the message does not repeat it, since it may hold a password.
     """
-    from sqlalchemy import URL, make_url
+    from sqlalchemy import make_url
     from sqlalchemy.exc import ArgumentError
 
     scheme, separator, rest = address.partition("://")

@@ -90,7 +90,7 @@ def translated(*, secret: str | None = None) -> Iterator[None]:
 
 
 def _told(error: Exception, secret: str | None) -> QfundError | None:
-    """qfund's own error for a driver's, None for one that is no driver's or means a fault of qfund's."""
+    """Qfund's own error for a driver's, None for one that is no driver's or means a fault of qfund's."""
     found = _driver_error(error)
     if found is None:
         return None

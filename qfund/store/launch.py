@@ -68,9 +68,7 @@ def _keep_only(capability: int | None) -> None:
     libc = _libc()
     if libc.capset(ctypes.byref(_Header(CAPABILITY_VERSION_3, 0)), sets) != 0:
         _refuse(f"capset: {os.strerror(ctypes.get_errno())}")
-    if capability is not None and libc.prctl(
-        PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, capability, 0, 0
-    ):
+    if capability is not None and libc.prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, capability, 0, 0):
         _refuse(f"the capability cannot be handed on: {os.strerror(ctypes.get_errno())}")
 
 

@@ -101,9 +101,7 @@ def _opens(calendar: str, rows: Arriving) -> dict[int, int]:
     first, last = date.fromisoformat(rows.first), date.fromisoformat(rows.last)
     days = sessions(calendar, first, last).to_numpy().astype("datetime64[D]").astype(np.int64)
     opens = opens_and_closes(calendar, first, last)[0]
-    known = dict(
-        zip(days.tolist(), (opens.as_unit("us").asi8 // _MINUTE).tolist(), strict=True)
-    )
+    known = dict(zip(days.tolist(), (opens.as_unit("us").asi8 // _MINUTE).tolist(), strict=True))
     return {int(day): known.get(int(day), int(day) * _DAY_MINUTES) for day in np.unique(rows.days)}
 
 
@@ -111,7 +109,7 @@ def _ensure_partitions(cursor: Any, rows: Arriving) -> None:
     first, last = int(rows.first[:4]), int(rows.last[:4])
     cursor.execute(
         "SELECT y FROM generate_series(%d, %d) y WHERE to_regclass('sec.bar_1m_day_' || y) IS NULL"
-        % (first, last)  # noqa: UP031 - braces would be SQL's
+        % (first, last)
     )
     missing = [int(row[0]) for row in cursor.fetchall()]
     if not missing:
@@ -128,9 +126,7 @@ def _ensure_partitions(cursor: Any, rows: Arriving) -> None:
 # ---------------------------------------------------------------- merging
 
 
-def _stored(
-    cursor: Any, series: Series, rows: Arriving, groups: np.ndarray
-) -> tuple[_Flat, dict[int, Any]]:
+def _stored(cursor: Any, series: Series, rows: Arriving, groups: np.ndarray) -> tuple[_Flat, dict[int, Any]]:
     """The stored bars of the sessions that arrive, and since when each session is held."""
     numbers = pg_array(np.unique(rows.ids))
     arrays = ", ".join(FIELDS)
@@ -208,9 +204,7 @@ def _keep_old(cursor: Any, series: Series, touched: np.ndarray, run: int, moment
     cursor.execute(f"DELETE FROM sec.bar_1m_day WHERE {keys}")  # noqa: S608 - our own names and numbers
 
 
-def _copy(
-    cursor: Any, series: Series, bars: _Flat, opens: dict[int, int], run: int, stored_at: Any
-) -> None:
+def _copy(cursor: Any, series: Series, bars: _Flat, opens: dict[int, int], run: int, stored_at: Any) -> None:
     """COPY the bars as packed rows."""
     groups, starts = np.unique(bars.groups, return_index=True)
     offsets = pa.array(np.append(starts, len(bars.ids)).astype(np.int32))
@@ -245,8 +239,7 @@ def read(cursor: Any, wanted: Selection, calendar: str) -> Block:
     spans = cursor.fetch_arrow_table()
     session = _plain(spans.column(0).cast(pa.int32()))
     first, last = (
-        _plain(spans.column(k).cast(pa.timestamp("us", tz="UTC")).cast(pa.int64())) // _MINUTE
-        for k in (1, 2)
+        _plain(spans.column(k).cast(pa.timestamp("us", tz="UTC")).cast(pa.int64())) // _MINUTE for k in (1, 2)
     )
     sizes = last - first + 1
     offsets = np.concatenate([[0], np.cumsum(sizes)])
@@ -273,15 +266,13 @@ def read(cursor: Any, wanted: Selection, calendar: str) -> Block:
         for name in FIELDS:
             fields[name] = fields[name][:, seen]
     index = time_index(minutes + 1)  # a bar is named by its end
-    return Block(wanted.numbers, days, index, fields, calendar, daily=False)
+    return Block(wanted.numbers, days, index, fields, calendar, daily=False, hides=wanted.hides)
 
 
 def _query(wanted: Selection) -> str:
     if wanted.as_of is None:
         arrays = ", ".join(f"b.{name}" for name in ("session_open", "minute", *FIELDS))
-        return (
-            f"SELECT b.instrument_id, b.session, {arrays} FROM sec.bar_1m_day b WHERE {wanted.where('b')}"  # noqa: S608
-        )
+        return f"SELECT b.instrument_id, b.session, {arrays} FROM sec.bar_1m_day b WHERE {wanted.where('b')}"  # noqa: S608
     arrays = ", ".join(
         f"coalesce(r.{name}, b.{name}) AS {name}" for name in ("session_open", "minute", *FIELDS)
     )

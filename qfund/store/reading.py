@@ -37,6 +37,7 @@ class Block:
         fields: field → float64 array of shape (symbols, rows).
         calendar: the calendar of the sessions.
         daily: whether a row is a session.
+        hides: whether what was stored after the moment of the read is left out.
     """
 
     numbers: np.ndarray
@@ -45,6 +46,7 @@ class Block:
     fields: dict[str, np.ndarray]
     calendar: str
     daily: bool
+    hides: bool
 
     @property
     def rows(self) -> int:
@@ -134,7 +136,7 @@ def read(
         calendar = calendar_of(cursor, ids, series)
         hides = False
         if as_of is not None:
-            hides = _held_something(cursor, series, as_of)
+            hides = knew(cursor, series, as_of)
             if not hides:
                 until = min(until, _last_closed(calendar, as_of))
         wanted = Selection(series, ids, since, until, as_of, hides)
@@ -161,9 +163,12 @@ def calendar_of(cursor: Any, numbers: np.ndarray, series: Series) -> str:
     return "24/7" if series.hours == "always" else _DEFAULT_CALENDAR
 
 
-def _held_something(cursor: Any, series: Series, as_of: datetime) -> bool:
-    """Whether the store knew the series at that moment."""
-    cursor.execute(f"SELECT created_at FROM sec.source WHERE source_id = {series.source_id}")  # noqa: S608
+def knew(cursor: Any, series: Series, as_of: datetime) -> bool:
+    """Whether the store held anything of the series' vendor at that moment, or could have."""
+    cursor.execute(
+        "SELECT v.created_at FROM sec.source s JOIN sec.vendor v USING (vendor_id)"  # noqa: S608
+        f" WHERE s.source_id = {series.source_id}"
+    )
     (since,) = cursor.fetchone()
     return bool(since <= as_of)
 
@@ -199,7 +204,7 @@ def _empty(wanted: Selection, calendar: str) -> Block:
     days = np.empty(0, np.int32)
     index = session_index(days) if daily else time_index(np.empty(0, np.int64))
     fields = {name: np.empty((len(wanted.numbers), 0)) for name in FIELDS}
-    return Block(wanted.numbers, days, index, fields, calendar, daily)
+    return Block(wanted.numbers, days, index, fields, calendar, daily, wanted.hides)
 
 
 def time_index(minutes: np.ndarray) -> pd.DatetimeIndex:
@@ -258,7 +263,7 @@ def _daily(cursor: Any, wanted: Selection, calendar: str) -> Block:
         days = days[seen]
         for name in FIELDS:
             fields[name] = fields[name][:, seen]
-    return Block(wanted.numbers, days, session_index(days), fields, calendar, daily=True)
+    return Block(wanted.numbers, days, session_index(days), fields, calendar, daily=True, hides=wanted.hides)
 
 
 def _days_of(calendar: str, since: date, until: date) -> np.ndarray:

@@ -128,9 +128,7 @@ def _listing(row: Sequence[Any]) -> Listing:
     )
 
 
-def _with_keys(
-    listings: Sequence[Listing], known: dict[tuple[str, str], list[_Known]]
-) -> Iterable[Listing]:
+def _with_keys(listings: Sequence[Listing], known: dict[tuple[str, str], list[_Known]]) -> Iterable[Listing]:
     """The listings; one named for the first time with a reference takes over its symbol's instrument."""
     for one in listings:
         if _key(one) not in known:
@@ -156,9 +154,7 @@ def _registered(
 def _overlap(known: _Known, one: Listing) -> bool:
     """Whether a stored symbol and a listing can be the same instrument."""
     ends_before = known.until is not None and one.listed_on is not None and known.until <= one.listed_on
-    starts_after = (
-        known.since is not None and one.delisted_on is not None and known.since > one.delisted_on
-    )
+    starts_after = known.since is not None and one.delisted_on is not None and known.since > one.delisted_on
     return not (ends_before or starts_after)
 
 
@@ -264,7 +260,8 @@ def listings(
     wanted = None if symbols is None else list(symbols)
     with translated(), store.sql.connect() as connection:
         rows = connection.exec_driver_sql(
-            _LISTED + " WHERE (%s::text[] IS NULL OR s.symbol = ANY (%s)) AND (%s::text IS NULL OR v.name = %s)"
+            _LISTED
+            + " WHERE (%s::text[] IS NULL OR s.symbol = ANY (%s)) AND (%s::text IS NULL OR v.name = %s)"
             " ORDER BY upper(s.valid) NULLS LAST, s.instrument_id",
             (wanted, wanted, vendor, vendor),
         ).all()

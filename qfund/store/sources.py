@@ -20,6 +20,7 @@ Basis = Literal["raw", "split", "all"]
 PriceKind = Literal["trade", "mid", "bid", "ask"]
 Hours = Literal["regular", "extended", "always"]
 
+
 @dataclass(frozen=True)
 class Series:
     """What a set of bars is; bars of two series never mix.

@@ -66,9 +66,9 @@ def found(folder: Path) -> Iterator[Found]:
         if path.name.startswith("_"):
             continue
         one = _tried(path)
-        if one.error is not None and one.error.code == "STRATEGY_SEVERAL":
-            classes = one.error.details["classes"]
-            yield from (_tried(path, name) for name in classes if isinstance(classes, list))
+        classes = one.error.details.get("classes") if one.error is not None else None
+        if isinstance(classes, list) and len(classes) > 1:
+            yield from (_tried(path, name) for name in classes)
         else:
             yield one
 

@@ -7,7 +7,7 @@ change the bars of others. Each fault is its own error with its own code, naming
 
 from __future__ import annotations
 
-import inspect
+import sys
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -166,8 +166,8 @@ def _writes(strategy: Strategy, what: str, field: str) -> DataQualityError:
 def _raised(strategy: Strategy, error: BaseException, method: str) -> DataQualityError:
     """The error for a method that raised."""
     name = type(strategy).__name__
-    file = Path(inspect.getfile(type(strategy)))
-    where = place_of(error, file.parent)
+    file = getattr(sys.modules.get(type(strategy).__module__), "__file__", None)
+    where = place_of(error, Path(file).parent) if file else None  # none in a notebook
     at = f" at {where} ({where.text})" if where else ""
     if isinstance(error, ValueError) and "read-only" in str(error):
         return _writes(strategy, f"{told(error)}{at}", "close")

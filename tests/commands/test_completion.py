@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 
 import pytest
@@ -95,7 +94,9 @@ def test_profiles_are_the_files_and_the_safe_one(project):
     assert complete_profiles("l") == ["live"]
 
 
-@pytest.mark.parametrize("text", ["[broken", "[store]\nurl = 'env:NONE'", "[store]\nurl = 'postgresql://127.0.0.1:1/x'"])
+@pytest.mark.parametrize(
+    "text", ["[broken", "[store]\nurl = 'env:NONE'", "[store]\nurl = 'postgresql://127.0.0.1:1/x'"]
+)
 def test_a_store_that_cannot_be_opened_offers_nothing_and_says_nothing(project, capsys, text):
     (project / "qfund.toml").write_text(text)
     assert complete_symbols("") == []
@@ -112,7 +113,7 @@ def test_a_store_with_nothing_in_it_offers_nothing(project, store_url):
     (project / "qfund.toml").write_text(f"[store]\nurl = '{store_url}'\n")
     assert complete_symbols("") == []
     assert complete_runs("") == []
-    assert os.listdir(project) == ["qfund.toml"]
+    assert [path.name for path in project.iterdir()] == ["qfund.toml"]
 
 
 def test_the_module_needs_no_library_to_be_imported():

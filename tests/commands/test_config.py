@@ -23,7 +23,11 @@ def test_show_prints_every_setting(qfund, written):
 def test_show_says_where_each_value_was_set_and_what_it_overrides(qfund, written):
     ran = qfund("config", "show", "--origin", QFUND__BACKTEST__CASH="7000")
     line = next(line for line in ran.out.splitlines() if line.startswith("backtest.cash"))
-    assert line.split(maxsplit=2) == ["backtest.cash", "7000", "QFUND__BACKTEST__CASH; overrides qfund.toml:5"]
+    assert line.split(maxsplit=2) == [
+        "backtest.cash",
+        "7000",
+        "QFUND__BACKTEST__CASH; overrides qfund.toml:5",
+    ]
     assert "us-equities" in ran.out
     assert "default" in ran.out
 

@@ -14,10 +14,13 @@ ENVIRON = {"API_SECRET": "s3cr3t-value", "QFUND_DB_PASSWORD": "hunter22", "PATH"
 
 
 def fault() -> ValueError:
-    try:
-        raise ValueError("bad s3cr3t-value at postgresql://u:geheim@h/d\nsecond line")
-    except ValueError as error:
-        return error
+    with pytest.raises(ValueError, match="bad") as caught:
+        stumble()
+    return caught.value
+
+
+def stumble() -> None:
+    raise ValueError("bad s3cr3t-value at postgresql://u:geheim@h/d\nsecond line")
 
 
 def test_the_log_holds_the_traceback_and_no_secret(tmp_path):

@@ -36,7 +36,9 @@ def test_the_configuration_changes_nothing_and_names_every_setting(qfund, projec
 
 
 def test_a_setting_is_changed_by_taking_its_mark_away(project):
-    text = "\n".join(line.removeprefix("# ") if " = " in line else line for line in configuration().splitlines())
+    text = "\n".join(
+        line.removeprefix("# ") if " = " in line else line for line in configuration().splitlines()
+    )
     (project / "qfund.toml").write_text(text)
     made = load(project, environ={})
     assert made.backtest.benchmark == "SPY"

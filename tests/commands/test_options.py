@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from datetime import UTC, date, datetime
 
 import pytest
@@ -37,7 +38,9 @@ def test_a_leap_day_a_year_ago_is_the_last_of_february():
     assert day("1y", option="--since", today=date(2024, 2, 29)) == date(2023, 2, 28)
 
 
-@pytest.mark.parametrize("text", ["", "yesterday", "2023-02-29", "2024-13-01", "5", "d", "-5d", "99999y", "last"])
+@pytest.mark.parametrize(
+    "text", ["", "yesterday", "2023-02-29", "2024-13-01", "5", "d", "-5d", "99999y", "last"]
+)
 def test_what_is_no_date_is_told_with_the_forms(text):
     with pytest.raises(UsageError, match=r"--since '.*' is no date: use an ISO date \(2024-01-31\), 5d"):
         day(text, option="--since", today=TODAY)
@@ -45,10 +48,8 @@ def test_what_is_no_date_is_told_with_the_forms(text):
 
 @given(st.text())
 def test_any_text_is_a_date_or_a_usage_error(text):
-    try:
-        day(text, option="--until", today=TODAY)
-    except UsageError as error:
-        assert error.exit_code == 2
+    with contextlib.suppress(UsageError):
+        assert isinstance(day(text, option="--until", today=TODAY), date)
 
 
 def test_since_may_not_be_after_until():
@@ -76,7 +77,7 @@ def test_a_moment_is_utc_and_a_day_means_its_end(text, found):
 
 @pytest.mark.parametrize("text", ["", "noon", "2024-02-30", "2024-01-31T25:00"])
 def test_what_is_no_moment_is_told(text):
-    with pytest.raises(UsageError, match="--as-of '.*' is no moment"):
+    with pytest.raises(UsageError, match=r"--as-of '.*' is no moment"):
         instant(text)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -58,7 +57,7 @@ def test_files_that_hold_nothing_are_told(tmp_path):
     (tmp_path / "binary").chmod(0o600)
     with pytest.raises(ConfigError, match="it is not text"):
         secret("file:binary", tmp_path).reveal()
-    os.mkdir(tmp_path / "folder", 0o700)
+    (tmp_path / "folder").mkdir(0o700)
     with pytest.raises(ConfigError, match="cannot be read"):
         secret("file:folder", tmp_path).reveal()
 
@@ -101,6 +100,8 @@ def test_passwords_are_starred_wherever_a_url_stands(text, shown):
     assert starred(text) == shown
 
 
-@given(st.text(alphabet=st.characters(blacklist_characters="@•", blacklist_categories=("Z", "C")), min_size=1))
+@given(
+    st.text(alphabet=st.characters(blacklist_characters="@•", blacklist_categories=("Z", "C")), min_size=1)
+)
 def test_whatever_the_password_it_is_not_shown(password):
     assert starred(f"postgresql://user:{password}@host/db") == "postgresql://user:•••@host/db"

@@ -12,4 +12,10 @@ def test_every_setting_says_what_it_means():
 
 
 def test_values_read_as_in_toml():
-    assert [as_text(v) for v in (None, True, 100_000.0, 0.5, "x")] == ["(not set)", "true", "100000", "0.5", "x"]
+    assert [as_text(v) for v in (None, True, 100_000.0, 0.5, "x")] == [
+        "(not set)",
+        "true",
+        "100000",
+        "0.5",
+        "x",
+    ]

@@ -48,7 +48,7 @@ def test_tables_become_dotted_keys_with_their_lines(tmp_path):
 def test_a_broken_file_is_told_with_line_and_column_and_left_alone(tmp_path, text, line, column):
     path = tmp_path / "qfund.toml"
     path.write_text(text)
-    with pytest.raises(ConfigError, match=f"^qfund.toml:{line}:{column} is not valid TOML: ") as caught:
+    with pytest.raises(ConfigError, match=rf"^qfund.toml:{line}:{column} is not valid TOML: ") as caught:
         read(path, "qfund.toml")
     assert caught.value.exit_code == 3
     assert caught.value.details == {"file": "qfund.toml", "line": line, "column": column}
@@ -56,9 +56,9 @@ def test_a_broken_file_is_told_with_line_and_column_and_left_alone(tmp_path, tex
 
 
 def test_what_cannot_be_read_is_told(tmp_path):
-    with pytest.raises(ConfigError, match="none.toml cannot be read: No such file or directory"):
+    with pytest.raises(ConfigError, match=r"none.toml cannot be read: No such file or directory"):
         read(tmp_path / "none.toml", "none.toml")
-    with pytest.raises(ConfigError, match="cannot be read: Is a directory"):
+    with pytest.raises(ConfigError, match=r"cannot be read: Is a directory"):
         read(tmp_path, "folder")
     (tmp_path / "latin.toml").write_bytes(b'a = "\xe9"')
     with pytest.raises(ConfigError, match=r"latin.toml is not UTF-8 text \(byte 5\)"):

@@ -27,7 +27,7 @@ from qfund.errors import NotFoundError, PartialError
         (date(2024, 2, 29), "2024-02-29"),
         (datetime(2024, 1, 2, 3, 4, 5, 999, tzinfo=UTC), "2024-01-02 03:04:05Z"),
         (datetime(2024, 1, 2, 3, 4, tzinfo=timezone(timedelta(hours=1))), "2024-01-02 02:04:00Z"),
-        (datetime(2024, 1, 2, 3, 4), "2024-01-02 03:04:00"),
+        (datetime.fromisoformat("2024-01-02T03:04"), "2024-01-02 03:04:00"),
         (Decimal("1.10"), "1.10"),
         (Path("a/b"), "a/b"),
     ],

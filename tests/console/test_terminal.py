@@ -76,7 +76,7 @@ def test_json_is_one_document_with_the_warnings_in_it_and_no_hints():
 def test_a_second_document_is_a_fault():
     console, _ = spoken(json=True)
     console.show(OUTCOME)
-    with pytest.raises(RuntimeError, match="two outcomes"):
+    with pytest.raises(RuntimeError, match=r"two outcomes"):
         console.show(OUTCOME)
 
 
@@ -99,7 +99,9 @@ def test_an_error_says_what_the_code_and_the_fix():
 
 def test_partial_results_are_shown_with_their_errors():
     console, streams = spoken()
-    console.show(Outcome("ingest", blocks=(Text("AAPL ok"),), errors=(PartialError("MSFT failed.", fix="again"),)))
+    console.show(
+        Outcome("ingest", blocks=(Text("AAPL ok"),), errors=(PartialError("MSFT failed.", fix="again"),))
+    )
     assert streams.stdout.getvalue() == "AAPL ok\n"
     assert "Error: MSFT failed. [PARTIAL, exit 4]\nFix: again\n" in streams.stderr.getvalue()
     assert console.exit_code == 4
@@ -141,7 +143,7 @@ def test_an_escape_sequence_in_an_error_is_not_obeyed():
 
 def test_without_a_terminal_nothing_is_asked():
     console, _ = spoken(typed="y\n")
-    with pytest.raises(RefusedError, match="^Aborted: no terminal to confirm.$") as caught:
+    with pytest.raises(RefusedError, match=r"^Aborted: no terminal to confirm.$") as caught:
         console.confirm("Delete?", yes=False)
     assert caught.value.fix == "Rerun with --yes."
     assert caught.value.exit_code == 6
@@ -163,7 +165,7 @@ def test_yes_goes_on(answer):
 @pytest.mark.parametrize("answer", ["\n", "n\n", "yess\n", ""])
 def test_anything_else_is_no(answer):
     console, _ = spoken(tty=True, typed=answer)
-    with pytest.raises(RefusedError, match="not confirmed"):
+    with pytest.raises(RefusedError, match=r"not confirmed"):
         console.confirm("Delete?", yes=False)
 
 

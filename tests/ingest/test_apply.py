@@ -54,7 +54,7 @@ def stored(store, symbols=SYMBOLS) -> pd.DataFrame:
     (series,) = sources.sources(store, "1d")
     bars = read_bars(store, symbols, series=series, since=FIRST, until=LAST)
     frames = {name: getattr(bars, name).stack() for name in ("open", "high", "low", "close", "volume")}
-    rows = pd.DataFrame(frames).reset_index()
+    rows = pd.DataFrame(frames).dropna().reset_index()
     rows["session"] = rows["session"].dt.date
     return rows.sort_values(["symbol", "session"], ignore_index=True)
 
@@ -265,11 +265,21 @@ def test_a_session_without_a_bar_is_a_hole_and_is_not_asked_for_ever(store):
     assert (row.symbol, row.bars, row.holes) == ("IBM", 123, 2)
 
 
-def test_a_changed_answer_for_an_uncovered_span_is_a_revision(store):
-    """A bad neighbour keeps the day uncovered; when it is asked again the good bars beside it say something else."""
-    ingest(store, Truthful(), symbols=("IBM",), since=DAY, until=DAY)
-    (series,) = sources.sources(store, "1d")
-    assert len(read_bars(store, ["IBM"], series=series, since=DAY, until=DAY)) == 1
+def take_coverage_back(store):
+    with store.transaction() as connection, connection.cursor() as cursor:
+        cursor.execute("UPDATE ops.coverage SET sessions = '{}'")
+
+
+def test_another_answer_for_a_stored_bar_is_counted_as_changed_and_the_old_one_kept(store):
+    ingest(store, Truthful(), symbols=("IBM",))
+    take_coverage_back(store)
+    report, _ = ingest(store, broken_on(DAY, volume=1.0), symbols=("IBM",))
+    tally = report.by_symbol["IBM"]
+    assert (tally.new, tally.changed, tally.same) == (0, 1, 124)
+    with store.sql.connect() as connection:
+        old = connection.exec_driver_sql("SELECT session, volume FROM sec.bar_revision").all()
+    rows = truth(["IBM"])
+    assert old == [(DAY, rows[rows.session == DAY].volume.item())]
 
 
 def test_bars_of_a_session_that_is_not_over_are_not_expected(store):
@@ -360,8 +370,7 @@ def test_a_plan_from_before_data_were_taken_back_is_refused(store):
     ingest(store, Truthful(), symbols=("IBM",), until=date(2012, 3, 30))
     work = Ingest(store, Truthful(), Wish())
     made = work.plan()
-    with store.transaction() as connection, connection.cursor() as cursor:
-        cursor.execute("UPDATE ops.coverage SET sessions = '{}'")
+    take_coverage_back(store)
     with pytest.raises(RefusedError, match="less is covered of IBM"):
         list(work.apply(made))
 

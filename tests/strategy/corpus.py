@@ -188,6 +188,17 @@ class MonthlyFilled(Strategy):
         return even(bars, bars.close > before)
 
 
+class MonthlyResampled(Strategy):
+    """A month's last price, labelled with the month's end: known from the next session on."""
+
+    warmup = 70
+
+    def targets(self, bars: Bars) -> pd.DataFrame:
+        monthly = bars.close.resample("ME").last()
+        known = monthly.reindex(bars.close.index, method="ffill")
+        return even(bars, bars.close > known)
+
+
 class RollingScore(Strategy):
     warmup = 20
 
@@ -292,6 +303,7 @@ CLEAN = (
     EmaCross,
     EmaDistance,
     MonthlyFilled,
+    MonthlyResampled,
     RollingScore,
     MomentumSkip,
     VolatilityTarget,

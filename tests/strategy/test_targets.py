@@ -198,6 +198,15 @@ def test_what_the_strategy_raises_is_told_with_its_line():
     assert "KeyError: 'nowhere'" in error.message
 
 
+def test_a_strategy_without_a_file_fails_in_words_too():
+    """In a notebook a class belongs to no file."""
+    strategy = deciding(lambda bars: 1 // 0)
+    type(strategy).__module__ = "nowhere"
+
+    with pytest.raises(DataQualityError, match="targets fails: ZeroDivisionError"):
+        checked_targets(strategy, BARS)
+
+
 def write_value(bars):
     bars.close.iloc[0, 0] = 1.0
     return bars.close

@@ -41,15 +41,13 @@ def environment(**more: str) -> dict[str, str]:
     return {**kept, "TERM": "xterm-256color", **more}
 
 
-def run(
-    *words: str, cwd: Path, env: Mapping[str, str] | None = None, input: str = ""
-) -> Ran:
+def run(*words: str, cwd: Path, env: Mapping[str, str] | None = None, typed: str = "") -> Ran:
     """Run ``qfund`` with pipes."""
     done = subprocess.run(
         [*PROGRAM, *words],
         cwd=cwd,
         env=environment(**(env or {})),
-        input=input,
+        input=typed,
         capture_output=True,
         text=True,
         encoding="utf-8",
@@ -92,7 +90,7 @@ def run_on_terminal(
         stdout=subprocess.PIPE if "stdout" in piped else follower,
         stderr=subprocess.PIPE if "stderr" in piped else follower,
         start_new_session=True,
-        preexec_fn=_take_terminal,
+        preexec_fn=_take_terminal,  # noqa: PLW1509 - nothing here has threads
     )
     os.close(follower)
     screen = _watch(leader, process, reply_to, keys)

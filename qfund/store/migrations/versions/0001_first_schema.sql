@@ -88,7 +88,6 @@ CREATE TABLE sec.source (
   basis        text NOT NULL DEFAULT 'raw' CHECK (basis IN ('raw','split','all')),
   price_kind   text NOT NULL DEFAULT 'trade' CHECK (price_kind IN ('trade','mid','bid','ask')),
   hours        text NOT NULL DEFAULT 'regular' CHECK (hours IN ('regular','extended','always')),
-  created_at   timestamptz NOT NULL DEFAULT now(),   -- before it, this store held nothing of the source
   UNIQUE (vendor_id, feed, basis, price_kind, hours));
 
 -- ------------------------------------------------------------ ingest

@@ -17,26 +17,15 @@ from typing import Annotated, Any
 from pydantic import TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
+from qfund.config.project import FILE, LOCAL, Project, locate
 from qfund.config.secrets import Secret
 from qfund.config.settings import SECTIONS, Origin, Settings, as_text, keys
 from qfund.config.toml import Entry, read
 from qfund.errors import ConfigError, did_you_mean
 
-FILE = "qfund.toml"
-LOCAL = "qfund.local.toml"
-STATE = ".qfund"
 SAFE_PROFILE = "paper"
 _VARIABLE = re.compile(r"^QFUND__(?P<key>.+)$")
 _PROFILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
-
-
-@dataclass(frozen=True)
-class Project:
-    """Where a project is: the folder of ``qfund.toml`` (or the current one), and its state folder."""
-
-    folder: Path
-    home: Path
-    has_file: bool
 
 
 @dataclass(frozen=True)
@@ -46,19 +35,6 @@ class _Written:
     value: Any
     source: str
     is_text: bool
-
-
-def locate(cwd: Path, environ: Mapping[str, str]) -> Project:
-    """Find the project around a folder without reading any file.
-
-    ``QFUND_HOME`` names another state folder, for a project folder that cannot be written.
-    """
-    cwd = cwd.absolute()
-    folder = next((near for near in (cwd, *cwd.parents) if (near / FILE).is_file()), None)
-    project = folder or cwd
-    chosen = environ.get("QFUND_HOME", "")
-    home = (cwd / Path(chosen).expanduser()) if chosen else project / STATE
-    return Project(project, home, has_file=folder is not None)
 
 
 def load(

@@ -1,0 +1,269 @@
+"""`qfund data`: what is stored, what is missing, and who has more.
+
+Promises: reads only; a hole is a session that was asked and answered without a bar, not one that nobody asked for.
+Never fetches anything.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from qfund.commands.completion import complete_symbols
+from qfund.commands.options import (
+    AsOfOption,
+    SinceOption,
+    UntilOption,
+    VendorOption,
+    instant,
+    period,
+)
+from qfund.commands.session import Session
+from qfund.console import Column, Outcome, Table, Text
+from qfund.errors import NotFoundError, QfundError, UsageError, did_you_mean
+
+if TYPE_CHECKING:
+    from qfund.market.bars import Bars
+    from qfund.store import Store
+    from qfund.store.sources import Series
+    from qfund.vendors.contract import Capabilities
+
+app = typer.Typer(help="What is stored, what is missing, and who has more.", no_args_is_help=True)
+
+_FIELDS = ("open", "high", "low", "close", "volume")
+
+
+def register(root: typer.Typer) -> None:
+    """Add ``qfund data`` to the command line."""
+    root.add_typer(app, name="data", rich_help_panel="Data")
+
+
+@app.command()
+def status(
+    ctx: typer.Context,
+    vendor: VendorOption = None,
+    timeframe: Annotated[
+        Literal["1d", "1m"] | None, typer.Option("--timeframe", help="Only bars of this length.")
+    ] = None,
+) -> None:
+    """Show how far the stored bars reach, and their holes.
+
+    Expected are the sessions that were asked for and answered; a hole is one of them without a bar.
+
+    Example: qfund data status --vendor sample
+    """
+    from dataclasses import asdict
+
+    from qfund.store import coverage
+
+    session = Session.of(ctx)
+    with session.open_store() as store:
+        rows = coverage.status(store, vendor=vendor, timeframe=timeframe)
+    if not rows:
+        session.console.show(
+            Outcome(
+                "data.status",
+                {"series": []},
+                (Text("Nothing is stored yet."),),
+                next=("qfund ingest --vendor sample --since 2005-01-01",),
+            )
+        )
+        return
+    columns = ("symbol", "vendor", "feed", "bars of", "first", "last", Column("bars", "right"),
+               Column("expected", "right"), Column("holes", "right"), "updated")  # fmt: skip
+    cells = [
+        (r.symbol, r.vendor, r.feed, r.timeframe, r.first, r.last, r.bars, r.expected, r.holes, r.updated_at)
+        for r in rows
+    ]
+    holes = sum(row.holes for row in rows)
+    caption = f"{len(rows)} series, {sum(row.bars for row in rows):,} bars, {holes:,} holes"
+    session.console.show(
+        Outcome(
+            "data.status",
+            {"series": [asdict(row) for row in rows]},
+            (Table(columns, cells, caption=caption),),
+            next=(f"qfund data show {rows[0].symbol}",),
+        )
+    )
+
+
+@app.command()
+def show(
+    ctx: typer.Context,
+    symbol: Annotated[
+        str,
+        typer.Argument(metavar="SYMBOL", help="Whose bars.", autocompletion=complete_symbols),
+    ],
+    timeframe: Annotated[
+        Literal["1d", "1m"], typer.Option("--timeframe", help="Bars of a day or of a minute.")
+    ] = "1d",
+    since: SinceOption = None,
+    until: UntilOption = None,
+    adjust: Annotated[
+        Literal["raw", "split", "all"],
+        typer.Option("--adjust", help="As traded, carried across splits, or across dividends too."),
+    ] = "raw",
+    as_of: AsOfOption = None,
+    vendor: VendorOption = None,
+    lines: Annotated[
+        int, typer.Option("--lines", "-n", metavar="N", min=1, help="The last N bars of the span.")
+    ] = 20,
+) -> None:
+    """Show stored bars of one symbol.
+
+    The time of a minute bar is its end, in UTC.
+
+    Example: qfund data show IBM --since 2012-07-02 --until 2012-07-06 --adjust all
+    """
+    from qfund.store.bars import read_bars
+
+    session = Session.of(ctx)
+    name = symbol.upper()
+    moment = instant(as_of)
+    today = datetime.now(UTC).date()
+    period(None if since == "last" else since, until, today=today)
+    with session.open_store() as store:
+        series, first, last = _stored(store, name, timeframe, vendor)
+        begin, end = period(since, until, today=today, last=last)
+        if begin is None:  # minutes of a single session suffice for the default
+            begin = first if timeframe == "1d" else (end or last)
+        bars = read_bars(
+            store, [name], series=series, since=begin, until=end or last, adjust=adjust, as_of=moment
+        )
+    if not len(bars):
+        raise NotFoundError(
+            f"{name} has no {timeframe} bars from {begin} to {end or last}; stored are {first} to {last}.",
+            fix=f"qfund data show {name} --since {first} --until {last}",
+            code="NO_BARS",
+        )
+    session.console.show(_shown(bars, series, lines))
+
+
+@app.command()
+def vendors(ctx: typer.Context) -> None:
+    """Show the installed vendors: what they offer, since when, and whether they need a key.
+
+    Example: qfund data vendors
+    """
+    from qfund import plugins
+
+    session = Session.of(ctx)
+    found: dict[str, Capabilities] = {}
+    warnings = []
+    for name in plugins.names("qfund.vendors"):
+        try:
+            found[name] = plugins.load("qfund.vendors", name).capabilities
+        except QfundError as error:
+            warnings.append(error.message)
+    columns = ("vendor", "bars of", "feed", "first", "last", "key", "what")
+    rows = [
+        (
+            name,
+            o.timeframe,
+            o.feed,
+            o.first,
+            o.last or "today",
+            "needed" if one.needs_key else "none",
+            one.title,
+        )
+        for name, one in found.items()
+        for o in one.offers
+    ]
+    data = {"vendors": [_described(name, one) for name, one in found.items()]}
+    hints = (f"qfund ingest --vendor {next(iter(found))} --dry-run",) if found else ()
+    session.console.show(
+        Outcome("data.vendors", data, (Table(columns, rows),), warnings=warnings, next=hints)
+    )
+
+
+def _described(name: str, one: Capabilities) -> dict[str, object]:
+    """A vendor's capabilities, JSON-ready."""
+    return {
+        "name": name,
+        "title": one.title,
+        "terms": one.terms,
+        "needs_key": one.needs_key,
+        "calendar": one.calendar,
+        "symbols_per_request": one.symbols_per_request,
+        "offers": [
+            {
+                "timeframe": offer.timeframe,
+                "feed": offer.feed,
+                "basis": offer.basis,
+                "hours": offer.hours,
+                "price_kind": offer.price_kind,
+                "first": offer.first,
+                "last": offer.last,
+                "sessions_per_request": offer.sessions_per_request,
+                "settle_seconds": offer.settle.total_seconds(),
+            }
+            for offer in one.offers
+        ],
+    }
+
+
+def _stored(
+    store: Store, symbol: str, timeframe: Literal["1d", "1m"], vendor: str | None
+) -> tuple[Series, date, date]:
+    """The series that holds a symbol's bars, and its first and last session.
+
+    Raises:
+        NotFoundError: no such bars are stored; the message names the nearest symbols.
+        UsageError: several vendors have them.
+    """
+    from qfund.store import coverage, sources
+
+    rows = coverage.status(store, vendor=vendor, timeframe=timeframe)
+    mine = [row for row in rows if row.symbol == symbol and row.bars]
+    if not mine:
+        known = {row.symbol for row in rows if row.bars}
+        of = f" of {vendor}" if vendor else ""
+        raise NotFoundError(
+            f"No {timeframe} bars{of} are stored for '{symbol}'.{did_you_mean(symbol, known)}",
+            fix="qfund data status",
+            code="UNKNOWN_SYMBOL",
+            details={"symbols": [symbol]},
+        )
+    if len({row.vendor for row in mine}) > 1:
+        names = sorted({row.vendor for row in mine})
+        raise UsageError(
+            f"{', '.join(names)} all have {timeframe} bars of {symbol}: say which to show.",
+            fix=f"qfund data show {symbol} --vendor {names[0]}",
+            code="WHICH_VENDOR",
+        )
+    row = mine[0]
+    series = next(
+        one for one in sources.sources(store, timeframe) if (one.vendor, one.feed) == (row.vendor, row.feed)
+    )
+    return series, row.first, row.last
+
+
+def _shown(bars: Bars, series: Series, lines: int) -> Outcome:
+    """The last bars as a table and as JSON rows."""
+    part = bars.rows(max(0, len(bars) - lines), None)
+    key = "session" if bars.timeframe == "1d" else "time"
+    values = [getattr(part, name).iloc[:, 0].tolist() for name in _FIELDS]
+    times = [stamp.date() if bars.timeframe == "1d" else stamp.to_pydatetime() for stamp in part.index]
+    rows = [dict(zip((key, *_FIELDS), row, strict=True)) for row in zip(times, *values, strict=True)]
+    cells = [
+        (row[key], *(f"{row[name]:,.4f}" for name in _FIELDS[:4]), f"{row['volume']:,.0f}") for row in rows
+    ]
+    (symbol,) = bars.symbols
+    columns = (key, *(Column(name, "right") for name in _FIELDS))
+    caption = (
+        f"{symbol}, {series.vendor} {series.feed}, {bars.timeframe}, prices {bars.adjust}: "
+        f"{len(rows):,} of {len(bars):,} bars"
+    )
+    data = {
+        "symbol": symbol,
+        "vendor": series.vendor,
+        "feed": series.feed,
+        "timeframe": bars.timeframe,
+        "adjust": bars.adjust,
+        "as_of": bars.as_of,
+        "bars": len(bars),
+        "rows": rows,
+    }
+    return Outcome("data.show", data, (Table(columns, cells, caption=caption),))

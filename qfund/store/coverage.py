@@ -1,0 +1,250 @@
+"""Coverage: what has been asked of a vendor and is final; and the runs that asked.
+
+Promises: a gap is calendar minus coverage, so that "asked, and there was none" is never asked again. Coverage only grows. An
+ingest run's row tells what it did even when it was killed.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any, Literal
+
+from qfund.market.bars import Timeframe
+from qfund.store.faults import translated
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from qfund.store.database import Store
+    from qfund.store.sources import Series
+
+Span = tuple[date, date]
+RunStatus = Literal["running", "ok", "partial", "failed", "abandoned"]
+
+
+def covered(store: Store, series: Series | None, ids: Sequence[int]) -> dict[int, list[Span]]:
+    """The inclusive spans of sessions that are final, per instrument, increasing; {} without a series."""
+    if series is None or not ids:
+        return {}
+    with translated(), store.sql.connect() as connection:
+        rows = connection.exec_driver_sql(
+            "SELECT c.instrument_id, lower(r), upper(r) - 1 FROM ops.coverage c, unnest(c.sessions) r"
+            " WHERE c.source_id = %s AND c.timeframe = %s AND c.instrument_id = ANY (%s) ORDER BY 1, 2",
+            (series.source_id, series.timeframe, list(ids)),
+        ).all()
+    found: dict[int, list[Span]] = {}
+    for number, first, last in rows:
+        found.setdefault(number, []).append((first, last))
+    return found
+
+
+def add_coverage(conn: Any, series: Series, spans: Mapping[int, Iterable[Span]]) -> None:
+    """Add inclusive spans per instrument, in the caller's transaction; does not commit."""
+    values = [
+        f"({number}, '{{{','.join(f'[{first},{last}]' for first, last in listed)}}}'::datemultirange)"
+        for number, listed in ((int(number), list(some)) for number, some in sorted(spans.items()))
+        if listed
+    ]
+    if not values:
+        return
+    with translated(), conn.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO ops.coverage AS c (source_id, timeframe, instrument_id, sessions)"  # noqa: S608 - dates only
+            f" SELECT {series.source_id}, '{series.timeframe}', v.id, v.sessions"
+            f" FROM (VALUES {', '.join(values)}) AS v (id, sessions)"
+            " ON CONFLICT (instrument_id, source_id, timeframe)"
+            " DO UPDATE SET sessions = c.sessions + excluded.sessions, updated_at = now()"
+        )
+
+
+# ---------------------------------------------------------------- what is there
+
+
+@dataclass(frozen=True)
+class Status:
+    """What is stored of one instrument in one series.
+
+    Attributes:
+        symbol: its newest symbol.
+        vendor: whose bars.
+        feed: from which feed.
+        basis: ``raw``, or what they are adjusted for.
+        hours: which hours.
+        timeframe: length of a bar.
+        first: first session with a bar, None without any.
+        last: last session with a bar.
+        bars: bars stored.
+        expected: sessions of the calendar from first to last.
+        covered: those of them that were asked for and are final.
+        holes: those of them without a bar.
+        updated_at: when coverage last changed.
+    """
+
+    symbol: str
+    vendor: str
+    feed: str
+    basis: str
+    hours: str
+    timeframe: Timeframe
+    first: date | None
+    last: date | None
+    bars: int
+    expected: int
+    covered: int
+    holes: int
+    updated_at: datetime
+
+
+_STATUS = """
+SELECT n.symbol, v.name, s.feed, s.basis, s.hours, c.timeframe, b.first, b.last, coalesce(b.bars, 0),
+       coalesce(b.sessions, 0), coalesce(e.calendar, CASE WHEN s.hours = 'always' THEN '24/7' ELSE 'XNYS' END),
+       (SELECT array_agg(lower(r)) FROM unnest(c.sessions) r),
+       (SELECT array_agg(upper(r) - 1) FROM unnest(c.sessions) r), c.updated_at
+  FROM ops.coverage c
+  JOIN sec.source s USING (source_id)
+  JOIN sec.vendor v USING (vendor_id)
+  JOIN sec.instrument i USING (instrument_id)
+  LEFT JOIN sec.venue e USING (mic)
+  JOIN LATERAL (SELECT x.symbol FROM sec.instrument_symbol x
+                 WHERE x.instrument_id = c.instrument_id AND x.vendor_id = s.vendor_id
+                 ORDER BY upper(x.valid) DESC NULLS FIRST LIMIT 1) n ON true
+  LEFT JOIN (SELECT '1d' AS timeframe, d.instrument_id, d.source_id, min(d.session) AS first, max(d.session) AS last,
+                    count(*) AS bars, count(*) AS sessions
+               FROM sec.bar_1d d GROUP BY 2, 3
+              UNION ALL
+             SELECT '1m', m.instrument_id, m.source_id, min(m.session), max(m.session),
+                    sum(cardinality(m.minute)), count(*)
+               FROM sec.bar_1m_day m GROUP BY 2, 3) b
+         ON (b.timeframe, b.instrument_id, b.source_id) = (c.timeframe, c.instrument_id, c.source_id)
+ WHERE (%(vendor)s::text IS NULL OR v.name = %(vendor)s) AND (%(timeframe)s::text IS NULL OR c.timeframe = %(timeframe)s)
+ ORDER BY v.name, s.feed, c.timeframe, n.symbol
+"""
+
+
+def status(store: Store, vendor: str | None = None, timeframe: Timeframe | None = None) -> list[Status]:
+    """What is stored, one row for each instrument and series that was ever asked for."""
+    with translated(), store.sql.connect() as connection:
+        rows = connection.exec_driver_sql(_STATUS, {"vendor": vendor, "timeframe": timeframe}).all()
+    calendars = _calendars(rows)
+    found = []
+    for row in rows:
+        days = calendars[row[10]] if row[6] is not None else None
+        expected = 0 if days is None else _between(days, row[6], row[7])
+        spans = zip(row[11] or [], row[12] or [], strict=True)
+        final = 0 if days is None else sum(
+            _between(days, max(first, row[6]), min(last, row[7])) for first, last in spans
+        )  # fmt: skip
+        counts = (int(row[8]), expected, final, max(0, expected - int(row[9])))
+        found.append(Status(*row[:8], *counts, row[13]))
+    return found
+
+
+def _calendars(rows: Sequence[Any]) -> dict[str, pd.DatetimeIndex]:
+    """The sessions of each calendar over all that is stored."""
+    from qfund.market.sessions import sessions
+
+    ends: dict[str, Span] = {}
+    for row in rows:
+        if row[6] is not None:
+            first, last = ends.get(row[10], (row[6], row[7]))
+            ends[row[10]] = (min(first, row[6]), max(last, row[7]))
+    return {name: sessions(name, *span) for name, span in ends.items()}
+
+
+def _between(days: pd.DatetimeIndex, first: date, last: date) -> int:
+    """How many of the days lie in ``[first, last]``."""
+    import pandas as pd
+
+    after = days.searchsorted(pd.Timestamp(last + timedelta(days=1)))
+    return max(0, int(after - days.searchsorted(pd.Timestamp(first))))
+
+
+# ---------------------------------------------------------------- ingest runs
+
+
+@dataclass(frozen=True)
+class IngestRun:
+    """One run of an ingest.
+
+    Attributes:
+        ingest_run_id: its number.
+        vendor: who was asked.
+        dataset: for what.
+        params: how it was called.
+        status: how it ended; ``running`` also when it was killed.
+        counters: what it did.
+        error: why it failed, None when it did not.
+        started_at: UTC.
+        finished_at: UTC, None while running or when killed.
+    """
+
+    ingest_run_id: int
+    vendor: str
+    dataset: str
+    params: dict[str, Any]
+    status: RunStatus
+    counters: dict[str, Any]
+    error: str | None
+    started_at: datetime
+    finished_at: datetime | None
+
+
+def start_run(store: Store, vendor: str, dataset: str, params: Mapping[str, object]) -> int:
+    """Note that an ingest begins; committed at once. Returns its number."""
+    from qfund.store.sources import vendor_id
+
+    with translated(), store.sql.begin() as connection:
+        number = vendor_id(connection, vendor)
+        return int(
+            connection.exec_driver_sql(
+                "INSERT INTO ops.ingest_run (vendor_id, dataset, params, code_version, host)"
+                " VALUES (%s, %s, %s, %s, %s) RETURNING ingest_run_id",
+                (number, dataset, _json(params), version("qfund"), socket.gethostname()),
+            ).scalar_one()
+        )
+
+
+def count_run(conn: Any, ingest_run_id: int, counters: Mapping[str, object]) -> None:
+    """Note what a running ingest has done so far, in the transaction that does it; does not commit."""
+    with translated(), conn.cursor() as cursor:
+        cursor.execute(
+            "UPDATE ops.ingest_run SET counters = $1::text::jsonb WHERE ingest_run_id = $2",
+            (_json(counters), ingest_run_id),
+        )
+
+
+def finish_run(
+    store: Store,
+    ingest_run_id: int,
+    status: RunStatus,
+    counters: Mapping[str, object],
+    error: str | None = None,
+) -> None:
+    """Note how an ingest ended; committed at once."""
+    with translated(), store.sql.begin() as connection:
+        connection.exec_driver_sql(
+            "UPDATE ops.ingest_run SET status = %s, counters = %s, error = %s, finished_at = clock_timestamp()"
+            " WHERE ingest_run_id = %s",
+            (status, _json(counters), error, ingest_run_id),
+        )
+
+
+def recent_runs(store: Store, n: int = 20) -> list[IngestRun]:
+    """The newest ingest runs, newest first."""
+    with translated(), store.sql.connect() as connection:
+        rows = connection.exec_driver_sql(
+            "SELECT r.ingest_run_id, v.name, r.dataset, r.params, r.status, r.counters, r.error, r.started_at,"
+            " r.finished_at FROM ops.ingest_run r JOIN sec.vendor v USING (vendor_id)"
+            " ORDER BY r.ingest_run_id DESC LIMIT %s",
+            (n,),
+        ).all()
+    return [IngestRun(*row) for row in rows]
+
+
+def _json(values: Mapping[str, object]) -> str:
+    return json.dumps(dict(values), allow_nan=False, default=str)

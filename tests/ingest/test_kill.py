@@ -1,0 +1,79 @@
+"""kill -9 at any point, run again: equal to the truth, and nothing that was committed is asked for again."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from qfund.ingest.apply import Ingest
+from qfund.ingest.look import Wish
+from qfund.store import coverage
+from tests.ingest.doubles import Truthful
+from tests.ingest.test_apply import assert_equals_truth
+
+# Point, at which step, and how many of the four steps must be there already when the process is dead.
+DEATHS = [
+    ("request", 1, 0),
+    ("answer", 2, 1),
+    ("actions", 3, 2),
+    ("in transaction", 2, 1),
+    ("before commit", 1, 0),
+    ("before commit", 4, 3),
+    ("after commit", 1, 1),
+    ("after commit", 4, 4),
+]
+
+
+@pytest.mark.parametrize(("point", "number", "there"), DEATHS)
+def test_a_killed_run_leaves_whole_steps_and_the_next_one_finishes(
+    store, store_url, tmp_path, point, number, there
+):
+    words = [sys.executable, "-m", "tests.ingest.killed", store_url, str(tmp_path), point, str(number)]
+    dead = subprocess.run(words, capture_output=True, text=True, timeout=60)
+    assert dead.returncode == -signal.SIGKILL, dead.stderr
+    vendor = Truthful()
+    work = Ingest(store, vendor, Wish())
+    list(work.apply(work.plan()))
+    assert len(vendor.requests) == 4 - there
+    assert_equals_truth(store)
+
+
+def test_a_killed_run_is_told_from_a_running_one(store, store_url, tmp_path):
+    words = [sys.executable, "-m", "tests.ingest.killed", store_url, str(tmp_path), "request", "2"]
+    subprocess.run(words, capture_output=True, timeout=60)
+    work = Ingest(store, Truthful(), Wish())
+    list(work.apply(work.plan()))
+    assert [run.status for run in coverage.recent_runs(store, 5)] == ["ok", "abandoned"]
+
+
+def test_two_processes_at_once_fetch_each_span_once(store, store_url, tmp_path):
+    """Each of the two asks for what is missing when its turn comes; together they ask for the four spans once."""
+    program = (
+        "import sys; from pathlib import Path\n"
+        "from qfund.store import open_store\n"
+        "from qfund.ingest.apply import Ingest\n"
+        "from qfund.ingest.look import Wish\n"
+        "from tests.ingest.doubles import Truthful\n"
+        "vendor = Truthful()\n"
+        "with open_store(sys.argv[1], Path(sys.argv[2])) as store:\n"
+        "    work = Ingest(store, vendor, Wish(), patience=60.0)\n"
+        "    plan = work.plan()\n"
+        "    print('planned', flush=True); sys.stdin.readline()\n"
+        "    list(work.apply(plan))\n"
+        "print(len(vendor.requests))\n"
+    )
+    words = [sys.executable, "-c", program, store_url, str(tmp_path)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    both = [subprocess.Popen(words, **pipes) for _ in range(2)]
+    for each in both:
+        assert each.stdout.readline() == "planned\n"
+    for each in both:
+        each.stdin.write("go\n")
+        each.stdin.flush()
+    asked = sorted(int(each.communicate(timeout=60)[0]) for each in both)
+    assert [each.returncode for each in both] == [0, 0]
+    assert asked == [0, 4]
+    assert_equals_truth(store)
