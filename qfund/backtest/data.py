@@ -6,18 +6,53 @@ period's end, and before its start only what the strategy needs to warm up. It o
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 
-from qfund.backtest.run import Data
 from qfund.errors import NotFoundError, UsageError, did_you_mean
-from qfund.market.bars import Adjust, Timeframe
+from qfund.market.actions import CorporateAction
+from qfund.market.bars import Adjust, Bars, Timeframe
 from qfund.market.sessions import sessions
 from qfund.store import Store, actions, bars, coverage, securities
 from qfund.store.securities import Series
 
 FIRST_DAY = date(1900, 1, 1)
 LAST_DAY = date(9999, 12, 31)
+
+
+@dataclass(frozen=True)
+class Data:
+    """What is known of the market over the whole history that was read, warm-up included.
+
+    Attributes:
+        signals: bars adjusted as the strategy wants them.
+        raw: the same rows and symbols, as traded.
+        actions: splits and dividends of these symbols.
+        delisted: symbol → last session it could trade, for those that are gone.
+        source: vendor and feed, for people: ``sample/wiki``.
+        vendor: the vendor alone.
+    """
+
+    signals: Bars
+    raw: Bars
+    actions: tuple[CorporateAction, ...] = ()
+    delisted: Mapping[str, date] = field(default_factory=dict)
+    source: str = ""
+    vendor: str = ""
+
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits over raw bars, actions and delistings: what decides the money."""
+        digest = hashlib.sha256(self.raw.fingerprint().encode())
+        ordered = sorted(self.actions, key=lambda a: (a.symbol, a.ex_date, a.kind))
+        for action in ordered:
+            numbers = [action.new_rate, action.old_rate, action.cash_amount]
+            text = "/".join("" if n is None else format(n.normalize(), "f") for n in numbers)
+            digest.update(f"{action.symbol}|{action.kind}|{action.ex_date}|{text}".encode())
+        for symbol, day in sorted(self.delisted.items()):
+            digest.update(f"{symbol}|gone|{day}".encode())
+        return digest.hexdigest()[:16]
 
 
 @dataclass(frozen=True)

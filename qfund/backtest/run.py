@@ -16,48 +16,15 @@ from datetime import UTC, date, datetime
 import pandas as pd
 
 from qfund.backtest.costs import PRESETS, CostModel
+from qfund.backtest.data import Data
 from qfund.backtest.engine import Market, Rules, Simulation, engine_versions, simulate
 from qfund.backtest.metrics import Metric, compute, conventions
 from qfund.errors import DataQualityError
-from qfund.market.actions import CorporateAction
 from qfund.market.bars import Bars
 from qfund.strategy.api import Strategy
 from qfund.strategy.causality import Verdict, check
 from qfund.strategy.loading import Loaded
 from qfund.strategy.targets import checked_targets, remarks
-
-
-@dataclass(frozen=True)
-class Data:
-    """What is known of the market over the whole history that was read, warm-up included.
-
-    Attributes:
-        signals: bars adjusted as the strategy wants them.
-        raw: the same rows and symbols, as traded.
-        actions: splits and dividends of these symbols.
-        delisted: symbol → last session it could trade, for those that are gone.
-        source: vendor and feed, for people: ``sample/wiki``.
-        vendor: the vendor alone.
-    """
-
-    signals: Bars
-    raw: Bars
-    actions: tuple[CorporateAction, ...] = ()
-    delisted: Mapping[str, date] = field(default_factory=dict)
-    source: str = ""
-    vendor: str = ""
-
-    def fingerprint(self) -> str:
-        """16 hexadecimal digits over raw bars, actions and delistings: what decides the money."""
-        digest = hashlib.sha256(self.raw.fingerprint().encode())
-        ordered = sorted(self.actions, key=lambda a: (a.symbol, a.ex_date, a.kind))
-        for action in ordered:
-            numbers = [action.new_rate, action.old_rate, action.cash_amount]
-            text = "/".join("" if n is None else format(n.normalize(), "f") for n in numbers)
-            digest.update(f"{action.symbol}|{action.kind}|{action.ex_date}|{text}".encode())
-        for symbol, day in sorted(self.delisted.items()):
-            digest.update(f"{symbol}|gone|{day}".encode())
-        return digest.hexdigest()[:16]
 
 
 @dataclass(frozen=True)
@@ -147,8 +114,9 @@ def run(
     """
     started_at = datetime.now(UTC)
     strategy = loaded.make(params)
-    decided = checked_targets(strategy, data.signals)
+    # first the cut histories, then the whole: what a class remembers of the future could not help it before
     verdict = _causality(loaded, params, data.signals, wish)
+    decided = checked_targets(strategy, data.signals)
     raw = data.raw.between(wish.since, wish.until)
     if len(raw) == 0:
         raise DataQualityError(_empty_period(data.raw, wish), code="NO_BARS", fix="qfund data status")

@@ -1,7 +1,7 @@
 """`qfund data`: what is stored, what is missing, and who has more.
 
-Promises: reads only; a hole is a session that was asked and answered without a bar, not one that nobody asked for.
-Never fetches anything.
+Promises: reads only; a hole is a session between the first and the last bar that has none. Never fetches
+anything.
 """
 
 from __future__ import annotations
@@ -50,7 +50,8 @@ def status(
 ) -> None:
     """Show how far the stored bars reach, and their holes.
 
-    Expected are the sessions that were asked for and answered; a hole is one of them without a bar.
+    A hole is a session between the first and the last bar that has none; asked are the sessions that a vendor
+    has answered for, so a hole that was asked is one where the vendor has nothing.
 
     Example: qfund data status --vendor sample
     """
@@ -71,12 +72,12 @@ def status(
             )
         )
         return
-    columns = ("symbol", "vendor", "feed", "bars of", "first", "last", Column("bars", "right"),
-               Column("expected", "right"), Column("holes", "right"), "updated")  # fmt: skip
-    cells = [
-        (r.symbol, r.vendor, r.feed, r.timeframe, r.first, r.last, r.bars, r.expected, r.holes, r.updated_at)
-        for r in rows
-    ]
+    counts = ("bars", "sessions", "asked", "holes")
+    columns: list[Column | str] = ["symbol", "vendor", "feed", "bars of", "first", "last"]
+    columns += [*(Column(name, "right") for name in counts), "updated"]
+    names = ("symbol", "vendor", "feed", "timeframe", "first", "last")
+    names += ("bars", "expected", "covered", "holes", "updated_at")
+    cells = [[getattr(row, name) for name in names] for row in rows]
     holes = sum(row.holes for row in rows)
     caption = f"{len(rows)} series, {sum(row.bars for row in rows):,} bars, {holes:,} holes"
     session.console.show(
@@ -159,23 +160,19 @@ def vendors(ctx: typer.Context) -> None:
             warnings.append(error.message)
     columns = ("vendor", "bars of", "feed", "first", "last", "key", "what")
     rows = [
-        (
-            name,
-            o.timeframe,
-            o.feed,
-            o.first,
-            o.last or "today",
-            "needed" if one.needs_key else "none",
-            one.title,
-        )
+        (name, offer.timeframe, offer.feed, offer.first, offer.last or "today", _key(one), one.title)
         for name, one in found.items()
-        for o in one.offers
+        for offer in one.offers
     ]
     data = {"vendors": [_described(name, one) for name, one in found.items()]}
     hints = (f"qfund ingest --vendor {next(iter(found))} --dry-run",) if found else ()
     session.console.show(
         Outcome("data.vendors", data, (Table(columns, rows),), warnings=warnings, next=hints)
     )
+
+
+def _key(one: Capabilities) -> str:
+    return "needed" if one.needs_key else "none"
 
 
 def _described(name: str, one: Capabilities) -> dict[str, object]:
@@ -216,7 +213,7 @@ def _stored(
     from qfund.store import coverage, sources
 
     rows = coverage.status(store, vendor=vendor, timeframe=timeframe)
-    mine = [row for row in rows if row.symbol == symbol and row.bars]
+    mine = [(row, row.first, row.last) for row in rows if row.symbol == symbol and row.first and row.last]
     if not mine:
         known = {row.symbol for row in rows if row.bars}
         of = f" of {vendor}" if vendor else ""
@@ -226,18 +223,18 @@ def _stored(
             code="UNKNOWN_SYMBOL",
             details={"symbols": [symbol]},
         )
-    if len({row.vendor for row in mine}) > 1:
-        names = sorted({row.vendor for row in mine})
+    names = sorted({row.vendor for row, _, _ in mine})
+    if len(names) > 1:
         raise UsageError(
             f"{', '.join(names)} all have {timeframe} bars of {symbol}: say which to show.",
             fix=f"qfund data show {symbol} --vendor {names[0]}",
             code="WHICH_VENDOR",
         )
-    row = mine[0]
+    row, first, last = mine[0]
     series = next(
         one for one in sources.sources(store, timeframe) if (one.vendor, one.feed) == (row.vendor, row.feed)
     )
-    return series, row.first, row.last
+    return series, first, last
 
 
 def _shown(bars: Bars, series: Series, lines: int) -> Outcome:
@@ -251,7 +248,7 @@ def _shown(bars: Bars, series: Series, lines: int) -> Outcome:
         (row[key], *(f"{row[name]:,.4f}" for name in _FIELDS[:4]), f"{row['volume']:,.0f}") for row in rows
     ]
     (symbol,) = bars.symbols
-    columns = (key, *(Column(name, "right") for name in _FIELDS))
+    columns: list[Column | str] = [key, *(Column(name, "right") for name in _FIELDS)]
     caption = (
         f"{symbol}, {series.vendor} {series.feed}, {bars.timeframe}, prices {bars.adjust}: "
         f"{len(rows):,} of {len(bars):,} bars"

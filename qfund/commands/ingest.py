@@ -7,6 +7,7 @@ every rejected bar and every failed request shows in the exit code. Never delete
 from __future__ import annotations
 
 import shlex
+from contextlib import closing
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -100,8 +101,8 @@ def _follow(console: Console, work: Ingest, plan: Plan, retry: str) -> None:
 
     label = f"Fetching {plan.seen.timeframe} bars from {plan.seen.vendor}"
     try:
-        with console.progress(plan.missing, label) as progress:
-            for event in work.apply(plan):
+        with console.progress(plan.missing, label) as progress, closing(work.apply(plan)) as events:
+            for event in events:
                 match event:
                     case Began(replanned=True):
                         console.note("Another run has fetched some of it; asking for the rest only.")
@@ -147,11 +148,13 @@ def _planned(plan: Plan) -> Outcome:
     if not plan.steps:
         names = ", ".join(one.symbol for one in plan.seen.symbols)
         since, until = plan.seen.asked
-        said = f"Nothing to fetch: {names} are complete from {since} to {until}."
+        verb = "is" if len(plan.seen.symbols) == 1 else "are"
+        said = f"Nothing to fetch: {names} {verb} complete from {since} to {until}."
         return Outcome("ingest", data, (Text(said),), next=("qfund data status",))
     columns = (Column("sessions", "right"), "since", "until", "symbols")
     rows = [(s.sessions, s.since, s.until, ", ".join(s.symbols)) for s in plan.steps]
-    caption = f"plan {plan.id}: {len(rows)} requests, {plan.missing:,} sessions; nothing was changed"
+    requests = "1 request" if len(rows) == 1 else f"{len(rows):,} requests"
+    caption = f"plan {plan.id}: {requests}, {plan.missing:,} sessions; nothing was changed"
     return Outcome("ingest", data, (Table(columns, rows, caption=caption),))
 
 
@@ -163,7 +166,7 @@ def _done(report: Report, retry: str) -> Outcome:
         (symbol, report.plan.seen.timeframe, *(getattr(tally, name) for name in counts))
         for symbol, tally in tallies.items()
     ]
-    columns = ("symbol", "bars", *(Column(name, "right") for name in counts))
+    columns: list[Column | str] = ["symbol", "bars of", *(Column(name, "right") for name in counts)]
     data = {
         "plan": report.plan.id,
         "ingest_run": report.run_id,

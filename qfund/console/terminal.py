@@ -211,7 +211,7 @@ class Console:
         with self._result() as out:
             if self._is_live(out):
                 console = self._rich(out)
-                for renderable in rich_blocks(blocks):
+                for renderable in rich_blocks(blocks, console.width):
                     console.print(renderable)
             else:
                 out.writelines(f"{line}\n" for line in plain_lines(blocks))

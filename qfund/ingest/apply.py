@@ -8,7 +8,7 @@ the rest is simply planned again; if anything else differs it is refused.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -82,7 +82,7 @@ class Ingest:
         """
         return plan(self._look())
 
-    def apply(self, made: Plan) -> Iterator[Event]:
+    def apply(self, made: Plan) -> Generator[Event, None, None]:
         """Do the steps of a plan; each is yielded once it is committed or has failed.
 
         A plan without steps asks the vendor nothing and writes nothing. Close the iterator when you stop
@@ -97,7 +97,7 @@ class Ingest:
         self._report = Report(made)
         return self._events(made)
 
-    def _events(self, made: Plan) -> Iterator[Event]:
+    def _events(self, made: Plan) -> Generator[Event, None, None]:
         if not made.steps:
             return
         name = f"{self._vendor.name} {self._offer.feed} {self._offer.timeframe} bars"

@@ -278,12 +278,11 @@ def list_runs(store: Store, strategy: str | None = None, limit: int = 20) -> lis
     return [_record(row) for row in rows]
 
 
-def count_trials(store: Store, strategy: str) -> int:
-    """How many different runs of a strategy there have ever been; deleted ones count."""
+def trials(store: Store, strategy: str) -> frozenset[str]:
+    """The ids of all different runs of a strategy that there have ever been; deleted ones stay."""
     with translated(), store.sql.connect() as connection:
-        return int(
-            connection.exec_driver_sql(
-                "SELECT count(*) FROM ops.trial t JOIN ops.strategy s USING (strategy_id) WHERE s.name = %s",
-                (strategy,),
-            ).scalar_one()
+        found = connection.exec_driver_sql(
+            "SELECT t.run_id FROM ops.trial t JOIN ops.strategy s USING (strategy_id) WHERE s.name = %s",
+            (strategy,),
         )
+        return frozenset(found.scalars())

@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import pytest
 
-from tests.commands.test_ingest import document, qfund
+from tests.commands.lines import command, document
 
-__all__ = ["qfund"]
+__all__ = ["command"]
 
 
 @pytest.fixture
-def filled(qfund):
+def filled(command):
     """A store with two months of two shares, one of which was listed in between."""
-    code, _, err = qfund("ingest --vendor sample --symbols FB,IBM --since 2012-05-01 --until 2012-06-29")
+    code, _, err = command("ingest --vendor sample --symbols FB,IBM --since 2012-05-01 --until 2012-06-29")
     assert code == 0, err
-    return qfund
+    return command
 
 
 def test_status_says_how_far_the_bars_reach(filled):
     code, out, err = filled("data status")
     assert code == 0
     rows = {line.split()[0]: line.split() for line in out.splitlines() if line.split()}
-    assert rows["IBM"][1:9] == ["sample", "wiki", "1d", "2012-05-01", "2012-06-29", "43", "43", "0"]
-    assert rows["FB"][1:9] == ["sample", "wiki", "1d", "2012-05-18", "2012-06-29", "30", "30", "0"]
+    assert rows["IBM"][1:9] == ["sample", "wiki", "1d", "2012-05-01", "2012-06-29", "43", "43", "43"]
+    assert rows["FB"][1:9] == ["sample", "wiki", "1d", "2012-05-18", "2012-06-29", "30", "30", "30"]
     assert "2 series, 73 bars, 0 holes" in out
     assert "Next:" in err
 
@@ -33,8 +33,8 @@ def test_status_as_a_document(filled):
     assert (row["first"], row["last"], row["bars"], row["holes"]) == ("2012-05-18", "2012-06-29", 30, 0)
 
 
-def test_status_of_nothing_points_to_the_first_command(qfund):
-    code, out, err = qfund("data status")
+def test_status_of_nothing_points_to_the_first_command(command):
+    code, out, err = command("data status")
     assert (code, out) == (0, "Nothing is stored yet.\n")
     assert "Next: qfund ingest --vendor sample" in err
 
@@ -48,7 +48,13 @@ def test_show_prints_raw_bars_by_default(filled):
     code, out, _ = filled("data show IBM --since 2012-05-07 --until 2012-05-08")
     assert code == 0
     assert "2012-05-08" in out
-    assert out.split("2012-05-08")[1].split()[:5] == ["202.4400", "203.0600", "199.7180", "201.4800", "3,881,500"]
+    assert out.split("2012-05-08")[1].split()[:5] == [
+        "202.4400",
+        "203.0600",
+        "199.7180",
+        "201.4800",
+        "3,881,500",
+    ]
 
 
 def test_show_adjusts_as_asked(filled):
@@ -92,12 +98,12 @@ def test_show_explains_what_it_cannot_show(filled, line, code, name, words):
     assert words in error["message"]
 
 
-def test_vendors_lists_offers_and_limits(qfund):
-    code, out, _ = qfund("data vendors")
+def test_vendors_lists_offers_and_limits(command):
+    code, out, _ = command("data vendors")
     assert code == 0
     assert "wiki" in out
     assert "synthetic" in out
-    (sample,) = document(qfund("data vendors --json")[1], "data.vendors")["data"]["vendors"]
+    (sample,) = document(command("data vendors --json")[1], "data.vendors")["data"]["vendors"]
     assert (sample["name"], sample["needs_key"]) == ("sample", False)
     assert [offer["timeframe"] for offer in sample["offers"]] == ["1d", "1m"]
     assert sample["offers"][0]["last"] == "2013-03-01"

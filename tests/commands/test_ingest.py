@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import signal
@@ -12,33 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from qfund.cli import main
+from tests.commands.lines import command, document
+
+__all__ = ["command"]
 
 REPOSITORY = Path(__file__).parents[2]
 
 
-@pytest.fixture
-def qfund(store_url, tmp_path, monkeypatch, capsys):
-    """Runs a command line in an empty folder on a fresh database: (exit code, stdout, stderr)."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("QFUND__STORE__URL", store_url)
-
-    def run(line: str):
-        code = main(line.split())
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return run
-
-
-def document(out: str, command: str = "ingest") -> dict:
-    found = json.loads(out)
-    assert found["schema"] == f"qfund.{command}/1"
-    return found
-
-
-def test_the_daily_command_stores_everything_and_says_how_much(qfund):
-    code, out, err = qfund("ingest --vendor sample --since 2012-01-01")
+def test_the_daily_command_stores_everything_and_says_how_much(command):
+    code, out, err = command("ingest --vendor sample --since 2012-01-01")
     assert code == 0
     rows = {line.split()[0]: line.split()[1:] for line in out.splitlines() if line.split()}
     assert rows["IBM"] == ["1d", "291", "0", "0", "0", "0"]
@@ -48,8 +29,10 @@ def test_the_daily_command_stores_everything_and_says_how_much(qfund):
     assert "Next: qfund data status" in err
 
 
-def test_with_json_stdout_is_one_document(qfund):
-    code, out, _ = qfund("ingest --vendor sample --symbols IBM,FB --since 2012-05-01 --until 2012-05-31 --json")
+def test_with_json_stdout_is_one_document(command):
+    code, out, _ = command(
+        "ingest --vendor sample --symbols IBM,FB --since 2012-05-01 --until 2012-05-31 --json"
+    )
     found = document(out)
     assert (code, found["ok"], found["exit_code"], found["errors"]) == (0, True, 0, [])
     data = found["data"]
@@ -62,42 +45,44 @@ def test_with_json_stdout_is_one_document(qfund):
     assert re.fullmatch(r"[0-9a-f]{12}", data["plan"])
 
 
-def test_a_second_time_there_is_nothing_to_do(qfund):
-    qfund("ingest --vendor sample --symbols IBM --since 2013-02-01")
-    code, out, _ = qfund("ingest --vendor sample --symbols IBM --since 2013-02-01")
+def test_a_second_time_there_is_nothing_to_do(command):
+    command("ingest --vendor sample --symbols IBM --since 2013-02-01")
+    code, out, _ = command("ingest --vendor sample --symbols IBM --since 2013-02-01")
     assert code == 0
     assert out == "Nothing to fetch: IBM is complete from 2013-02-01 to 2013-03-01.\n"
 
 
-def test_a_dry_run_shows_the_plan_and_changes_nothing(qfund):
+def test_a_dry_run_shows_the_plan_and_changes_nothing(command):
     line = "ingest --vendor sample --symbols IBM,MSFT --since 2013-02-01 --dry-run"
-    code, out, _ = qfund(line)
+    code, out, _ = command(line)
     assert code == 0
     assert "IBM, MSFT" in out
     assert "1 request, 40 sessions; nothing was changed" in out
-    assert document(qfund(line + " --json")[1])["data"]["steps"] == [
+    assert document(command(line + " --json")[1])["data"]["steps"] == [
         {"symbols": ["IBM", "MSFT"], "since": "2013-02-01", "until": "2013-03-01", "sessions": 20}
     ]
-    assert document(qfund("data status --json")[1], "data.status")["data"]["series"] == []
+    assert document(command("data status --json")[1], "data.status")["data"]["series"] == []
 
 
-def test_since_last_goes_on_where_the_data_end(qfund):
-    qfund("ingest --vendor sample --symbols IBM --since 2013-01-02 --until 2013-02-01")
-    found = document(qfund("ingest --vendor sample --symbols IBM --since last --json")[1])
+def test_since_last_goes_on_where_the_data_end(command):
+    command("ingest --vendor sample --symbols IBM --since 2013-01-02 --until 2013-02-01")
+    found = document(command("ingest --vendor sample --symbols IBM --since last --json")[1])
     assert found["data"]["since"] == "2013-02-01"
     assert found["data"]["total"]["rows_new"] == 19
 
 
-def test_minutes_are_ingested_the_same_way(qfund):
+def test_minutes_are_ingested_the_same_way(command):
     line = "ingest --vendor sample --timeframe 1m --symbols IBM --since 2012-07-03 --until 2012-07-05 --json"
-    data = document(qfund(line)[1])["data"]
+    data = document(command(line)[1])["data"]
     assert data["feed"] == "synthetic"
     assert 210 + 390 - 6 <= data["symbols"]["IBM"]["new"] <= 210 + 390
 
 
-def test_symbols_from_a_file(qfund, tmp_path):
-    (tmp_path / "mine.txt").write_text("ibm\nMSFT # and no more\n")
-    data = document(qfund("ingest --vendor sample --symbols @mine.txt --since 2013-02-28 --json")[1])["data"]
+def test_symbols_from_a_file(command, project):
+    (project / "mine.txt").write_text("ibm\nMSFT # and no more\n")
+    data = document(command("ingest --vendor sample --symbols @mine.txt --since 2013-02-28 --json")[1])[
+        "data"
+    ]
     assert list(data["symbols"]) == ["IBM", "MSFT"]
 
 
@@ -120,8 +105,8 @@ def test_symbols_from_a_file(qfund, tmp_path):
         ("ingest --vendor sample --timeframe 5m", 2, "USAGE", "5m"),
     ],
 )  # fmt: skip
-def test_a_wish_that_cannot_be_met_is_explained(qfund, line, code, name, words):
-    found = qfund(line + " --json")
+def test_a_wish_that_cannot_be_met_is_explained(command, line, code, name, words):
+    found = command(line + " --json")
     (error,) = document(found[1])["errors"]
     assert (found[0], error["code"]) == (code, name)
     assert words in error["message"]
@@ -130,7 +115,7 @@ def test_a_wish_that_cannot_be_met_is_explained(qfund, line, code, name, words):
 
 # --- as a process of its own, with vendors that fail -----------------------------------------------------------------
 
-PLUGIN = '''
+PLUGIN = """
 import sys, time
 from tests.ingest import doubles
 from qfund.vendors.contract import Page
@@ -155,7 +140,7 @@ class Slow(doubles.Truthful):
         if len(self.requests) == 3:
             print("third request", file=sys.stderr, flush=True)
             time.sleep(60)
-'''
+"""
 
 
 @pytest.fixture

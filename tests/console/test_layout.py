@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
+
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console as RichConsole
 
 from qfund.console import Column, Facts, Heading, Table, Text
-from qfund.console.layout import harmless, plain_lines
+from qfund.console.layout import harmless, plain_lines, rich_blocks
 
 TABLE = Table(
     ("symbol", Column("close", "right"), "note"),
@@ -50,3 +53,55 @@ def test_an_escape_sequence_in_a_cell_is_shown_not_sent():
     assert not any("\x1b" in line or "\x07" in line for line in lines)
     assert lines[1] == "\ufffd[31mred\ufffdnext"
     assert lines[-1].endswith("\tb")
+
+
+def drawn(table: Table, width: int) -> list[str]:
+    screen = io.StringIO()
+    console = RichConsole(file=screen, width=width)
+    for renderable in rich_blocks((table,), width):
+        console.print(renderable)
+    return [line.rstrip() for line in screen.getvalue().splitlines()]
+
+
+WIDE = Table(
+    ("symbol", Column("close", "right"), "why"),
+    (("AAPL", 1234.5, "because it was split seven for one"), ("F", 9.99, None)),
+    caption="two rows",
+)
+
+
+def test_a_terminal_that_is_wide_enough_shows_a_line_a_row():
+    assert drawn(WIDE, 80) == [
+        "symbol     close  why",
+        "────────────────────────────────────────────────────",
+        "AAPL    1,234.50  because it was split seven for one",
+        "F           9.99  –",
+        "two rows",
+    ]
+
+
+def test_a_narrower_one_folds_the_widest_text_alone():
+    lines = drawn(WIDE, 40)
+    assert max(map(len, lines)) <= 40
+    assert lines[2].startswith("AAPL    1,234.50  because it")
+    assert lines[3].strip().startswith("seven for one")
+
+
+def test_a_very_narrow_one_shows_a_record_a_row():
+    assert drawn(WIDE, 30) == [
+        "symbol  AAPL",
+        "close   1,234.50",
+        "why     because it was split",
+        "        seven for one",
+        "",
+        "symbol  F",
+        "close   9.99",
+        "why     –",
+        "",
+        "two rows",
+    ]
+
+
+@given(st.integers(min_value=20, max_value=120))
+def test_whatever_the_width_no_number_is_broken(width):
+    assert any("1,234.50" in line for line in drawn(WIDE, width))

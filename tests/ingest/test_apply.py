@@ -24,6 +24,7 @@ from qfund.ingest.apply import Ingest
 from qfund.ingest.lock import alone
 from qfund.ingest.look import Wish, last_covered
 from qfund.ingest.report import Began, Failed, Kept
+from qfund.market.bars import FIELDS
 from qfund.store import coverage, securities, sources
 from qfund.store.bars import read_bars
 from qfund.vendors.contract import BarRequest, Offer
@@ -53,9 +54,10 @@ def stored(store, symbols=SYMBOLS) -> pd.DataFrame:
     """The stored bars as rows, as the vendor gives them."""
     (series,) = sources.sources(store, "1d")
     bars = read_bars(store, symbols, series=series, since=FIRST, until=LAST)
-    frames = {name: getattr(bars, name).stack() for name in ("open", "high", "low", "close", "volume")}
+    frames = {name: getattr(bars, name).unstack() for name in FIELDS}
     rows = pd.DataFrame(frames).dropna().reset_index()
     rows["session"] = rows["session"].dt.date
+    rows = rows[["session", "symbol", *FIELDS]]
     return rows.sort_values(["symbol", "session"], ignore_index=True)
 
 

@@ -27,12 +27,11 @@ DEATHS = [
 ]
 
 
-@pytest.mark.parametrize(("point", "number", "there"), DEATHS)
-def test_a_killed_run_leaves_whole_steps_and_the_next_one_finishes(
-    store, store_url, tmp_path, point, number, there
-):
+@pytest.mark.parametrize("death", DEATHS)
+def test_a_killed_run_leaves_whole_steps_and_the_next_one_finishes(store, store_url, tmp_path, death):
+    point, number, there = death
     words = [sys.executable, "-m", "tests.ingest.killed", store_url, str(tmp_path), point, str(number)]
-    dead = subprocess.run(words, capture_output=True, text=True, timeout=60)
+    dead = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
     assert dead.returncode == -signal.SIGKILL, dead.stderr
     vendor = Truthful()
     work = Ingest(store, vendor, Wish())
@@ -43,7 +42,7 @@ def test_a_killed_run_leaves_whole_steps_and_the_next_one_finishes(
 
 def test_a_killed_run_is_told_from_a_running_one(store, store_url, tmp_path):
     words = [sys.executable, "-m", "tests.ingest.killed", store_url, str(tmp_path), "request", "2"]
-    subprocess.run(words, capture_output=True, timeout=60)
+    subprocess.run(words, capture_output=True, timeout=60, check=False)
     work = Ingest(store, Truthful(), Wish())
     list(work.apply(work.plan()))
     assert [run.status for run in coverage.recent_runs(store, 5)] == ["ok", "abandoned"]
