@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 
 from qfund.errors import NotFoundError, UsageError, did_you_mean
 from qfund.market.actions import CorporateAction
-from qfund.market.bars import Adjust, Bars, Timeframe
+from qfund.market.bars import FIELDS, Adjust, Bars, Timeframe
 from qfund.market.sessions import sessions
 from qfund.store import Store, actions, bars, coverage, securities
 from qfund.store.securities import Series
@@ -33,6 +33,7 @@ class Data:
         delisted: symbol → last session it could trade, for those that are gone.
         source: vendor and feed, for people: ``sample/wiki``.
         vendor: the vendor alone.
+        benchmark: raw bars of one symbol to compare with, on the same rows, when it is not among the symbols.
     """
 
     signals: Bars
@@ -41,6 +42,7 @@ class Data:
     delisted: Mapping[str, date] = field(default_factory=dict)
     source: str = ""
     vendor: str = ""
+    benchmark: Bars | None = None
 
     def fingerprint(self) -> str:
         """16 hexadecimal digits over raw bars, actions and delistings: what decides the money."""
@@ -69,6 +71,7 @@ class Query:
         adjust: what the strategy sees.
         as_of: UTC instant; only what was known then. None for all that is stored.
         calendar: sessions are counted on it to find where the warm-up begins.
+        benchmark: one more symbol, only to compare with; it may be among the others.
     """
 
     symbols: tuple[str, ...] | None = None
@@ -80,6 +83,7 @@ class Query:
     adjust: Adjust = "all"
     as_of: datetime | None = None
     calendar: str = "XNYS"
+    benchmark: str | None = None
 
 
 def read(store: Store, query: Query) -> Data:
@@ -90,30 +94,35 @@ def read(store: Store, query: Query) -> Data:
         UsageError: several vendors have such bars and none was named.
     """
     series = _series(store, query)
-    listed = securities.listings(store, vendor=series.vendor)
     symbols = query.symbols or tuple(sorted(_with_bars(store, series)))
-    ids = securities.instruments(store, symbols, vendor=series.vendor)
-    span = (_first_needed(query), query.until or LAST_DAY)
-    raw = bars.read_bars(store, symbols, series=series, since=span[0], until=span[1], as_of=query.as_of)
-    signals = bars.read_bars(
-        store,
-        symbols,
-        series=series,
-        since=span[0],
-        until=span[1],
-        adjust=query.adjust,
-        as_of=query.as_of,
-    )
-    known = actions.read_actions(store, symbols, since=span[0], until=span[1], as_of=query.as_of)
+    beside = (query.benchmark,) if query.benchmark and query.benchmark not in symbols else ()
+    ids = securities.instruments(store, (*symbols, *beside), vendor=series.vendor)
+    since, until = _first_needed(query), query.until or LAST_DAY
+
+    def bars_of(wanted: tuple[str, ...], adjust: Adjust) -> Bars:
+        return bars.read_bars(
+            store, wanted, series=series, since=since, until=until, adjust=adjust, as_of=query.as_of
+        )
+
+    raw = bars_of(symbols, "raw")
+    known = actions.read_actions(store, (*symbols, *beside), since=since, until=until, as_of=query.as_of)
+    listed = securities.listings(store, vendor=series.vendor)
     gone = {symbol: listed[key].delisted_on for symbol, key in ids.items()}
     return Data(
-        signals=signals,
+        signals=bars_of(symbols, query.adjust),
         raw=raw,
         actions=tuple(known),
         delisted={symbol: day for symbol, day in gone.items() if day is not None},
         source=f"{series.vendor}/{series.feed}" if series.feed else series.vendor,
         vendor=series.vendor,
+        benchmark=_on_rows(bars_of(beside, "raw"), raw) if beside else None,
     )
+
+
+def _on_rows(bars: Bars, like: Bars) -> Bars:
+    """The bars on another's rows; a row that they do not have is NaN."""
+    frames = {name: getattr(bars, name).reindex(like.index) for name in FIELDS}
+    return replace(bars, **frames, session_of_row=like.session_of_row)
 
 
 def _series(store: Store, query: Query) -> Series:

@@ -182,7 +182,7 @@ def _provenance(result: Backtest, git_commit: str | None) -> tuple[tuple[str, st
     if git_commit:
         pairs.append(("Commit", git_commit))
     if result.verdict is not None:
-        pairs.append(("Look-ahead", f"none found in {result.verdict.checked} trials"))
+        pairs.append(("Look-ahead", f"none found at {result.verdict.checked} moments"))
     return tuple(pairs)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime
 
@@ -123,7 +123,7 @@ def run(
     targets = decided.loc[raw.index]
     market = Market(raw=raw, actions=data.actions, delisted=dict(data.delisted))
     simulation = simulate(market, targets, wish.costs, wish.rules)
-    benchmark, benchmark_name = _benchmark(market, wish)
+    benchmark, benchmark_name = _benchmark(market, data, wish)
     identity = _identity(loaded, strategy, data, raw, wish)
     fingerprint = str(identity["data"])
     run_id = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
@@ -183,18 +183,19 @@ def _empty_period(raw: Bars, wish: Wish) -> str:
     return f"There are no bars in {asked}: the stored ones run from {first} to {last}."
 
 
-def _benchmark(market: Market, wish: Wish) -> tuple[pd.Series, str]:
+def _benchmark(market: Market, data: Data, wish: Wish) -> tuple[pd.Series, str]:
     """The same cash bought and held, without costs, dividends kept as cash."""
-    symbols: Sequence[str] = market.raw.symbols if wish.benchmark is None else (wish.benchmark,)
-    name = "equal parts, bought and held" if wish.benchmark is None else f"{wish.benchmark}, bought and held"
-    held = Market(
-        raw=market.raw.select(symbols),
-        actions=tuple(action for action in market.actions if action.symbol in symbols),
-        delisted={symbol: day for symbol, day in market.delisted.items() if symbol in symbols},
-    )
-    targets = pd.DataFrame(float("nan"), index=held.raw.index, columns=held.raw.close.columns)
-    targets.iloc[0] = 1.0 / len(symbols)
+    raw, name = market.raw, "equal parts, bought and held"
+    if wish.benchmark is not None:
+        stored = data.raw if wish.benchmark in data.raw.symbols else data.benchmark
+        if stored is None:
+            raise ValueError(f"the bars of the benchmark {wish.benchmark} were not read")
+        raw = stored.between(wish.since, wish.until).select([wish.benchmark])
+        name = f"{wish.benchmark}, bought and held"
+    targets = pd.DataFrame(float("nan"), index=raw.index, columns=raw.close.columns)
+    targets.iloc[0] = 1.0 / len(raw.symbols)
     rules = Rules(cash=wish.rules.cash, fractional=True, fill=wish.rules.fill)
+    held = Market(raw=raw, actions=market.actions, delisted=market.delisted)
     return simulate(held, targets, PRESETS["none"], rules).equity, name
 
 
@@ -216,6 +217,7 @@ def _identity(loaded: Loaded, strategy: Strategy, data: Data, raw: Bars, wish: W
         "costs": asdict(wish.costs),
         "rules": asdict(wish.rules),
         "benchmark": wish.benchmark,
+        "benchmark_data": None if data.benchmark is None else data.benchmark.fingerprint(),
         "engine": engine_versions(),
     }
 

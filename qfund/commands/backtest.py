@@ -135,6 +135,7 @@ def backtest(
         adjust=results.one_of(adjust or settings.backtest.adjust, ADJUSTS, option="--adjust"),
         as_of=moment,
         calendar=settings.backtest.calendar,
+        benchmark=wish.benchmark,
     )
     with session.open_store() as store:
         with session.console.status("Reading bars"):

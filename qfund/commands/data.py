@@ -21,6 +21,7 @@ from qfund.commands.options import (
     period,
 )
 from qfund.commands.session import Session
+from qfund.commands.spans import check_early
 from qfund.console import Column, Outcome, Table, Text
 from qfund.errors import NotFoundError, QfundError, UsageError, did_you_mean
 
@@ -75,8 +76,8 @@ def status(
     counts = ("bars", "sessions", "asked", "holes")
     columns: list[Column | str] = ["symbol", "vendor", "feed", "bars of", "first", "last"]
     columns += [*(Column(name, "right") for name in counts), "updated"]
-    names = ("symbol", "vendor", "feed", "timeframe", "first", "last")
-    names += ("bars", "expected", "covered", "holes", "updated_at")
+    names = ["symbol", "vendor", "feed", "timeframe", "first", "last"]
+    names += ["bars", "expected", "covered", "holes", "updated_at"]
     cells = [[getattr(row, name) for name in names] for row in rows]
     holes = sum(row.holes for row in rows)
     caption = f"{len(rows)} series, {sum(row.bars for row in rows):,} bars, {holes:,} holes"
@@ -124,7 +125,7 @@ def show(
     name = symbol.upper()
     moment = instant(as_of)
     today = datetime.now(UTC).date()
-    period(None if since == "last" else since, until, today=today)
+    check_early(since, until, today=today)
     with session.open_store() as store:
         series, first, last = _stored(store, name, timeframe, vendor)
         begin, end = period(since, until, today=today, last=last)

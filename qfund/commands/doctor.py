@@ -7,9 +7,7 @@ does not answer.
 
 from __future__ import annotations
 
-import shutil
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -134,6 +132,8 @@ def _existing(path: Path) -> Path:
 
 
 def _state_folder(session: Session) -> str:
+    import tempfile
+
     home = session.settings.home
     try:
         with tempfile.NamedTemporaryFile(dir=_existing(home)):
@@ -147,6 +147,8 @@ def _state_folder(session: Session) -> str:
 
 
 def _free_disk(session: Session) -> str:
+    import shutil
+
     folder = _existing(session.settings.home)
     free = shutil.disk_usage(folder).free
     if free < LEAST_FREE:
@@ -159,6 +161,8 @@ def _free_disk(session: Session) -> str:
 
 
 def _database(session: Session) -> str:
+    import tempfile
+
     from qfund.store import check, open_store
 
     settings = session.settings

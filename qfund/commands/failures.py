@@ -7,8 +7,8 @@ telling the operator never fails because of the disk.
 
 from __future__ import annotations
 
+import os
 import re
-import secrets
 import traceback
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
@@ -58,7 +58,7 @@ def crash(error: BaseException, folder: Path, environ: Mapping[str, str]) -> Qfu
     Returns:
         A `QfundError` with exit code 1, the id and the log's path in its details.
     """
-    identity = secrets.token_hex(3)
+    identity = os.urandom(3).hex()
     kind = type(error).__name__
     what = scrubbed(str(error), environ).strip().splitlines()
     said = f"{kind}: {what[0]}" if what else kind

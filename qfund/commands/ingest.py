@@ -23,6 +23,7 @@ from qfund.commands.options import (
     symbols,
 )
 from qfund.commands.session import Session
+from qfund.commands.spans import check_early, is_last
 from qfund.console import Block, Column, Console, Outcome, Table, Text
 from qfund.errors import InterruptedRunError, UsageError
 
@@ -63,10 +64,11 @@ def ingest(
     source = _vendor(vendor)
     chosen = symbols(symbol)
     today = datetime.now(UTC).date()
-    period(None if since == "last" else since, until, today=today)  # a slip is told before a server starts
+    check_early(since, until, today=today)
     with session.open_store() as store:
-        last = last_covered(store, source, timeframe, chosen) if since == "last" else None
-        first, final = period(since, until, today=today, last=last)
+        last = last_covered(store, source, timeframe, chosen) if is_last(since) else None
+        end = None if is_last(until) else until  # without --until it is the vendor's last session too
+        first, final = period(since, end, today=today, last=last)
         wish = Wish(timeframe=timeframe, symbols=chosen, since=first, until=final)
         work = Ingest(store, source, wish, on_wait=session.console.note)
         plan = work.plan()
@@ -77,7 +79,10 @@ def ingest(
             return
         _follow(session.console, work, plan, _again(plan, symbol))
     done = work.report
-    session.console.show(_done(done, _again(done.plan, symbol)) if done.plan.steps else _planned(done.plan))
+    if not done.plan.steps:  # another run has fetched all of it meanwhile
+        session.console.show(_planned(done.plan))
+        return
+    session.console.show(_done(done, _again(done.plan, symbol), _backtest(session)))
 
 
 def _vendor(name: str | None) -> Vendor:
@@ -130,6 +135,12 @@ def _again(plan: Plan, symbol: str | None) -> str:
     return shlex.join([*words, "--since", str(plan.seen.asked[0]), "--until", str(plan.seen.asked[1])])
 
 
+def _backtest(session: Session) -> str:
+    """A backtest of a strategy that is there, else the way to one."""
+    found = sorted((session.settings.project / "strategies").glob("*.py"))
+    return f"qfund backtest strategies/{found[0].name}" if found else "qfund strategy new my_strategy"
+
+
 def _planned(plan: Plan) -> Outcome:
     """A plan, with the steps it has or the word that there is nothing to do."""
     data = {
@@ -158,8 +169,8 @@ def _planned(plan: Plan) -> Outcome:
     return Outcome("ingest", data, (Table(columns, rows, caption=caption),))
 
 
-def _done(report: Report, retry: str) -> Outcome:
-    """What an ingest did: a line for each symbol, totals, and what is left to do."""
+def _done(report: Report, retry: str, then: str) -> Outcome:
+    """What an ingest did: a line for each symbol, totals, and what is left or worth doing now."""
     counts = ("new", "changed", "same", "rejected", "holes")
     tallies = {**report.by_symbol, "all": report.total}
     rows = [
@@ -184,6 +195,6 @@ def _done(report: Report, retry: str) -> Outcome:
     }
     said = f"Corporate actions: {report.actions:,} new."
     errors = report.errors(retry)
-    hints = () if errors else ("qfund data status", "qfund backtest strategies/sma_cross.py")
+    hints = () if errors else ("qfund data status", then)
     blocks: tuple[Block, ...] = (Table(columns, rows), Text(said))
     return Outcome("ingest", data, blocks, errors=errors, next=hints)

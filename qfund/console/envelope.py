@@ -51,14 +51,14 @@ def document(
 
 
 def _error(error: QfundError) -> dict[str, Any]:
-    details: dict[str, Any] = plain(error.details)
-    return {
-        **details,
+    agreed = {
         "code": error.code,
         "message": error.message,
         "fix": error.fix,
         "retryable": error.retryable,
     }
+    details: dict[str, Any] = plain(error.details)
+    return agreed | {name: value for name, value in details.items() if name not in agreed}
 
 
 def plain(value: object) -> Any:  # noqa: PLR0911 - one return a kind of value

@@ -227,16 +227,7 @@ class Report:
         if self.failed:
             found.append(self._failure(retry))
         if self.total.rejected:
-            told = ", ".join(f"{n:,} {REASONS[reason]}" for reason, n in self.reasons.items())
-            found.append(
-                DataQualityError(
-                    f"{self.total.rejected:,} bars were not fit to be stored: {told}. The others are "
-                    "kept; the days concerned stay missing and the next ingest asks for them again.",
-                    fix=retry,
-                    code="BARS_REJECTED",
-                    details={"reasons": self.reasons},
-                )
-            )
+            found.append(self._rejection(retry))
         return tuple(found)
 
     def _failure(self, retry: str) -> QfundError:
@@ -250,3 +241,15 @@ class Report:
                 f"Nothing was kept. {told}", fix=retry, code=first.error.code, details=details
             )
         return PartialError(f"{self.summary().capitalize()}. {told}", fix=retry, details=details)
+
+    def _rejection(self, retry: str) -> QfundError:
+        count = self.total.rejected
+        told = ", ".join(f"{n:,} {REASONS[reason]}" for reason, n in self.reasons.items())
+        were = "bar was" if count == 1 else "bars were"
+        return DataQualityError(
+            f"{count:,} {were} not fit to be stored: {told}. The others are kept; the days concerned stay "
+            "missing and the next ingest asks for them again.",
+            fix=retry,
+            code="BARS_REJECTED",
+            details={"reasons": self.reasons},
+        )

@@ -58,7 +58,8 @@ _BY_WORDS: tuple[tuple[str, str], ...] = (
     (r"too many clients|remaining connection slots", "53"),
     (r"starting up|shutting down|in recovery mode", "57P"),
     (r"Connection refused|timeout expired|timed out|No route to host|unreachable", "NET"),
-    (r"No such file or directory.*|Connection reset|server closed the connection|SSL SYSCALL", "NET"),
+    (r"Connection reset|server closed the connection|SSL SYSCALL", "08"),
+    (r"No such file or directory", "NET"),
     (r"terminating connection|connection already closed|connection is closed", "08"),
     (r"no connection to the server|could not (receive|send) data", "08"),
 )

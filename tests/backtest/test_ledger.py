@@ -95,7 +95,7 @@ def scale(sim: Simulation) -> float:
 
 
 @given(worlds())
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_equity_is_cash_plus_shares_at_the_last_close(world: World) -> None:
     sim = run(world)
     assert np.isfinite(sim.equity.to_numpy()).all()
@@ -108,7 +108,7 @@ def test_equity_is_cash_plus_shares_at_the_last_close(world: World) -> None:
 
 
 @given(worlds())
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_cash_is_the_start_plus_every_flow(world: World) -> None:
     sim = run(world)
     orders = sim.orders
@@ -119,7 +119,7 @@ def test_cash_is_the_start_plus_every_flow(world: World) -> None:
 
 
 @given(worlds())
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_the_profit_of_all_trades_is_the_change_of_equity(world: World) -> None:
     sim = run(world)
     change = float(sim.equity.iloc[-1]) - sim.cash_start
@@ -128,7 +128,7 @@ def test_the_profit_of_all_trades_is_the_change_of_equity(world: World) -> None:
 
 
 @given(worlds())
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_the_costs_explain_every_fill(world: World) -> None:
     sim = run(world)
     orders = sim.orders
@@ -141,7 +141,7 @@ def test_the_costs_explain_every_fill(world: World) -> None:
 
 
 @given(worlds())
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_buying_never_spends_money_that_is_not_there(world: World) -> None:
     sim = run(world)
     bought = sim.orders.loc[(sim.orders["side"] == "buy") & (sim.orders["reason"] == "target"), "time"]
@@ -151,7 +151,7 @@ def test_buying_never_spends_money_that_is_not_there(world: World) -> None:
 
 
 @given(worlds())
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_whole_shares_are_whole(world: World) -> None:
     sim = run(world)
     if not world.rules.fractional:
@@ -159,7 +159,7 @@ def test_whole_shares_are_whole(world: World) -> None:
 
 
 @given(worlds(), st.integers(1, 29))
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_the_past_does_not_depend_on_the_future(world: World, stop: int) -> None:
     full = run(world)
     part = run(

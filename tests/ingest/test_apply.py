@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, date, datetime
+from decimal import Decimal
 
 import pandas as pd
 import pyarrow as pa
@@ -14,16 +15,15 @@ from qfund.errors import (
     ConfigError,
     DataQualityError,
     LockedError,
-    NotFoundError,
     PartialError,
     RefusedError,
     UpstreamError,
-    UsageError,
 )
 from qfund.ingest.apply import Ingest
 from qfund.ingest.lock import alone
-from qfund.ingest.look import Wish, last_covered
+from qfund.ingest.look import Wish
 from qfund.ingest.report import Began, Failed, Kept
+from qfund.market.actions import CorporateAction
 from qfund.market.bars import FIELDS
 from qfund.store import coverage, securities, sources
 from qfund.store.bars import read_bars
@@ -54,8 +54,9 @@ def stored(store, symbols=SYMBOLS) -> pd.DataFrame:
     """The stored bars as rows, as the vendor gives them."""
     (series,) = sources.sources(store, "1d")
     bars = read_bars(store, symbols, series=series, since=FIRST, until=LAST)
-    frames = {name: getattr(bars, name).unstack() for name in FIELDS}
-    rows = pd.DataFrame(frames).dropna().reset_index()
+    frames = [getattr(bars, name).melt(ignore_index=False, value_name=name) for name in FIELDS]
+    rows = pd.concat([frames[0].symbol, *(f[n] for f, n in zip(frames, FIELDS, strict=True))], axis=1)
+    rows = rows.dropna().reset_index()
     rows["session"] = rows["session"].dt.date
     rows = rows[["session", "symbol", *FIELDS]]
     return rows.sort_values(["symbol", "session"], ignore_index=True)
@@ -194,6 +195,39 @@ def test_an_answer_that_is_cut_short_is_not_taken_for_a_whole_one(store):
     assert_equals_truth(store)
 
 
+class Generous(Truthful):
+    """Tells of a dividend of its own making."""
+
+    def __init__(self, action: CorporateAction) -> None:
+        super().__init__()
+        self.action = action
+
+    def actions(self, symbols, since, until):
+        return [self.action] if since <= self.action.ex_date <= until else []
+
+
+def test_actions_of_a_symbol_that_was_not_asked_for_fail_the_step(store):
+    split = CorporateAction("MSFT", "split", DAY, new_rate=Decimal(2), old_rate=Decimal(1))
+    report, _ = ingest(store, Generous(split), symbols=("IBM",))
+    (failed,) = report.failed
+    assert failed.error.code == "BAD_ANSWER"
+    assert "MSFT" in failed.error.message
+
+
+def test_a_dividend_above_the_price_costs_its_symbol_only(store):
+    absurd = CorporateAction("IBM", "dividend", DAY, cash_amount=Decimal(5000))
+
+    class Absurd(Generous):
+        def actions(self, symbols, since, until):
+            return super().actions(symbols, since, until) if "IBM" in symbols else []
+
+    report, _ = ingest(store, Absurd(absurd))
+    assert {failed.step.symbols for failed in report.failed} == {("IBM",)}
+    assert_equals_truth(store, ["AAPL", "FB"])
+    (error,) = report.errors("again")
+    assert "a dividend of 5000 does not fit" in error.message
+
+
 # --- answers that are not fit ----------------------------------------------------------------------------------------
 
 
@@ -206,7 +240,7 @@ def test_a_bad_bar_is_rejected_counted_and_asked_again(store):
     assert (report.by_symbol["IBM"].new, report.by_symbol["IBM"].rejected) == (124, 1)
     (error,) = report.errors("again")
     assert isinstance(error, DataQualityError)
-    assert "1 bars were not fit" in error.message
+    assert "1 bar was not fit" in error.message
     assert error.details["reasons"] == {"not_positive": 1}
     vendor = Truthful()
     ingest(store, vendor)
@@ -387,47 +421,3 @@ def test_two_at_once_wait_for_each_other_or_say_so(store):
     assert told == ["Another ingest of truthful wiki 1d bars is running; waiting for it to end."]
     ingest(store, Truthful())
     assert_equals_truth(store)
-
-
-# --- wishes that cannot be fulfilled ---------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("wish", "kind", "code", "words"),
-    [
-        (Wish(symbols=("IMB",)), NotFoundError, "UNKNOWN_SYMBOL", "Did you mean IBM"),
-        (Wish(timeframe="1m"), UsageError, "NO_SUCH_TIMEFRAME", "it has 1d"),
-        (Wish(since=date(2012, 7, 2)), UsageError, "OUTSIDE_SPAN", "from 2012-01-03 to 2012-06-29"),
-        (Wish(until=date(2011, 7, 2)), UsageError, "OUTSIDE_SPAN", "from 2012-01-03 to 2012-06-29"),
-        (Wish(since=date(2012, 3, 2), until=date(2012, 3, 1)), UsageError, "EMPTY_PERIOD", "after"),
-        (Wish(since=date(2012, 3, 3), until=date(2012, 3, 4)), DataQualityError, "NO_SESSIONS", "no session"),
-        (
-            Wish(symbols=("FB",), until=date(2012, 5, 17)),
-            DataQualityError, "NOT_LISTED", "FB was listed on 2012-05-18",
-        ),
-    ],
-)  # fmt: skip
-def test_a_hopeless_wish_is_refused_with_the_reason(store, wish, kind, code, words):
-    vendor = Truthful()
-    with pytest.raises(kind) as caught:
-        Ingest(store, vendor, wish).plan()
-    assert caught.value.code == code
-    assert words in caught.value.message
-    assert vendor.requests == []
-
-
-def test_a_large_vendor_wants_symbols_and_a_date(store):
-    vendor = Truthful()
-    vendor.capabilities = replace(Truthful.capabilities, small=False)
-    with pytest.raises(UsageError, match="name the symbols"):
-        Ingest(store, vendor, Wish(since=FIRST)).plan()
-    with pytest.raises(UsageError, match="say since when"):
-        Ingest(store, vendor, Wish(symbols=("IBM",))).plan()
-
-
-def test_last_is_the_session_that_all_are_covered_to(store):
-    with pytest.raises(DataQualityError, match="Nothing is stored yet"):
-        last_covered(store, Truthful(), "1d", ("IBM",))
-    ingest(store, Truthful(), symbols=("IBM",), until=date(2012, 3, 30))
-    ingest(store, Truthful(), symbols=("AAPL",), until=date(2012, 4, 30))
-    assert last_covered(store, Truthful(), "1d", ("AAPL", "IBM")) == date(2012, 3, 30)

@@ -1,0 +1,89 @@
+"""A backtest reads one series, no further than its end, and just enough before its start."""
+
+from __future__ import annotations
+
+from datetime import date
+from decimal import Decimal
+
+import pandas as pd
+import pytest
+
+from qfund.backtest.data import Data, Query, read
+from qfund.errors import NotFoundError, UsageError
+from qfund.market.actions import CorporateAction
+from qfund.market.sessions import sessions
+from qfund.store import Store
+from tests.support.stored import Shelf
+
+DAYS = [day.date() for day in sessions("XNYS", date(2024, 1, 2), date(2024, 1, 31))]
+
+
+def fill(shelf: Shelf, *symbols: str) -> None:
+    shelf.write([(s, day, 10.0, 20.0, 9.0, 10.0 + i / 10, 100.0) for s in symbols for i, day in enumerate(DAYS)])
+
+
+@pytest.fixture
+def shelf(store: Store) -> Shelf:
+    shelf = Shelf(store)
+    fill(shelf, "A", "B")
+    return shelf
+
+
+def test_without_symbols_every_symbol_of_the_only_series_is_read(shelf: Shelf) -> None:
+    data = read(shelf.store, Query())
+    assert data.raw.symbols == ("A", "B")
+    assert len(data.raw) == len(DAYS)
+    assert (data.vendor, data.source) == ("acme", "acme")
+
+
+def test_nothing_after_the_end_is_read_and_the_warm_up_before_the_start_is(shelf: Shelf) -> None:
+    since, until = DAYS[10], DAYS[12]
+    data = read(shelf.store, Query(since=since, until=until, warmup=4))
+    assert data.raw.index[0].date() == DAYS[6]
+    assert data.raw.index[-1].date() == until
+    assert len(data.raw) == 3 + 4
+
+
+def test_signals_are_adjusted_and_money_is_raw(shelf: Shelf) -> None:
+    shelf.act(CorporateAction("A", "split", DAYS[5], new_rate=Decimal(2), old_rate=Decimal(1)))
+    data = read(shelf.store, Query(adjust="all"))
+    assert data.raw.close["A"].iloc[0] == 10.0
+    assert data.signals.close["A"].iloc[0] == 5.0
+    assert data.signals.close["B"].iloc[0] == 10.0
+    assert [action.ex_date for action in data.actions] == [DAYS[5]]
+    pd.testing.assert_index_equal(data.raw.index, data.signals.index)
+
+
+def test_an_empty_store_says_how_to_fill_it(store: Store) -> None:
+    with pytest.raises(NotFoundError, match="No 1d bars are stored yet") as caught:
+        read(store, Query())
+    assert "qfund ingest" in (caught.value.fix or "")
+
+
+def test_unknown_names_are_answered_with_the_nearest(shelf: Shelf) -> None:
+    fill(shelf, "AAPL")
+    with pytest.raises(NotFoundError, match="AAPL"):
+        read(shelf.store, Query(symbols=("APPL",)))
+    with pytest.raises(NotFoundError, match="acme"):
+        read(shelf.store, Query(vendor="acne"))
+
+
+def test_two_vendors_with_the_same_bars_must_be_told_apart(shelf: Shelf) -> None:
+    fill(Shelf(shelf.store, vendor="other"), "A")
+    with pytest.raises(UsageError, match="say which"):
+        read(shelf.store, Query())
+    assert read(shelf.store, Query(vendor="other")).raw.symbols == ("A",)
+
+
+def test_the_fingerprint_notices_a_bar_an_action_and_a_delisting(shelf: Shelf) -> None:
+    data = read(shelf.store, Query())
+    split = CorporateAction("A", "split", DAYS[5], new_rate=Decimal(2), old_rate=Decimal(1))
+    same_split = CorporateAction("A", "split", DAYS[5], new_rate=Decimal("2.0"), old_rate=Decimal("1.00"))
+    prints = {
+        data.fingerprint(),
+        Data(data.signals, data.raw.rows(1), data.actions).fingerprint(),
+        Data(data.signals, data.raw, (split,)).fingerprint(),
+        Data(data.signals, data.raw, (split,), {"A": DAYS[9]}).fingerprint(),
+    }
+    assert len(prints) == 4
+    assert Data(data.signals, data.raw, (same_split,)).fingerprint() in prints
