@@ -3,15 +3,15 @@
     uv pip install --group benchmarks .       # the peers
     python -m benchmarks.backtest
 
-The strategy is the same for all: equal parts of every symbol from one purse, rebalanced monthly or daily, with
-a commission of 10 bps. Each engine runs in a process of its own; imports and the making of the data are not
-timed, what a user waits for is: the simulation and its figures. qfund runs ``simulate`` and ``compute``, all
-frames and metrics included.
+The strategy is the same for all: equal parts of every symbol from one purse, rebalanced monthly or daily,
+with a commission of 10 bps. Each engine runs in a process of its own. Not timed: imports, and bringing the
+prices into the engine's own form (bars, frames, feeds). Timed: the simulation and its figures; for qfund
+``simulate`` and ``compute``, all frames and metrics included.
 
 What the peers do differently: bt fills at the close that decided (qfund is timed on that too, and the final
 equities are shown side by side); backtrader sizes at the close before the open that fills. backtesting.py
-trades one symbol with its own purse by design and cannot run this portfolio: as an idea of its speed it runs a
-single symbol in one purse, half invested, rebalanced as often; its time is multiplied by the number of symbols.
+trades one symbol with its own purse by design and cannot run this portfolio: as an idea of its speed it runs
+one symbol, half invested, rebalanced as often; its time is multiplied by the number of symbols.
 
 A peer that is not done within the time limit is run again on the first tenth of the sessions, and its time is
 multiplied by ten; such figures are marked with "~".
@@ -33,8 +33,9 @@ import pandas as pd
 
 CASH = 10_000_000.0
 BPS = 10
-PEERS = ("bt", "backtrader", "backtesting")
 REBALANCES = ("monthly", "daily")
+
+Run = Callable[[], float]  # does the work and returns the final equity
 
 
 def prices(symbols: int, sessions: int) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -56,8 +57,8 @@ def due(index: pd.DatetimeIndex, rebalance: str) -> np.ndarray:
     return np.append(months[1:] != months[:-1], False)
 
 
-def qfund(opens: pd.DataFrame, close: pd.DataFrame, rebalance: str, fill: str = "next_open") -> float:
-    """Simulate and measure; returns the final equity."""
+def qfund(opens: pd.DataFrame, close: pd.DataFrame, rebalance: str, fill: str = "next_open") -> Run:
+    """Simulate and measure."""
     from qfund.backtest.costs import CostModel
     from qfund.backtest.engine import Market, Rules, simulate
     from qfund.backtest.metrics import compute
@@ -70,12 +71,16 @@ def qfund(opens: pd.DataFrame, close: pd.DataFrame, rebalance: str, fill: str = 
     targets = pd.DataFrame(np.nan, close.index, bars.close.columns)
     targets[due(close.index, rebalance)] = 1 / close.shape[1]
     rules = Rules(cash=CASH, fill=fill)  # type: ignore[arg-type]
-    sim = simulate(Market(bars), targets, CostModel("ten", commission_bps=BPS), rules)
-    compute(sim, calendar="XNYS", benchmark=None)
-    return float(sim.equity.iloc[-1])
+
+    def run() -> float:
+        sim = simulate(Market(bars), targets, CostModel("ten", commission_bps=BPS), rules)
+        compute(sim, calendar="XNYS", benchmark=None)
+        return float(sim.equity.iloc[-1])
+
+    return run
 
 
-def bt(opens: pd.DataFrame, close: pd.DataFrame, rebalance: str) -> float:
+def bt(opens: pd.DataFrame, close: pd.DataFrame, rebalance: str) -> Run:
     """bt: weights at the close, fractional positions."""
     import bt as peer
 
@@ -86,19 +91,18 @@ def bt(opens: pd.DataFrame, close: pd.DataFrame, rebalance: str) -> float:
         peer.algos.WeighEqually(),
         peer.algos.Rebalance(),
     ]
-    strategy = peer.Strategy("equal", algos)
     test = peer.Backtest(
-        strategy,
+        peer.Strategy("equal", algos),
         close,
         initial_capital=CASH,
         commissions=lambda quantity, price: abs(quantity) * price * BPS / 10_000,
         integer_positions=False,
         progress_bar=False,
     )
-    return float(peer.run(test).prices.iloc[-1, 0]) / 100 * CASH
+    return lambda: float(peer.run(test).prices.iloc[-1, 0]) / 100 * CASH
 
 
-def backtrader(opens: pd.DataFrame, close: pd.DataFrame, rebalance: str) -> float:
+def backtrader(opens: pd.DataFrame, close: pd.DataFrame, rebalance: str) -> Run:
     """backtrader: one feed a symbol, target percentages, filled at the next open."""
     import backtrader as peer
 
@@ -119,11 +123,15 @@ def backtrader(opens: pd.DataFrame, close: pd.DataFrame, rebalance: str) -> floa
     engine.addstrategy(Equal)
     engine.broker.setcash(CASH)
     engine.broker.setcommission(commission=BPS / 10_000)
-    engine.run()
-    return float(engine.broker.getvalue())
+
+    def run() -> float:
+        engine.run()
+        return float(engine.broker.getvalue())
+
+    return run
 
 
-def backtesting(opens: pd.DataFrame, close: pd.DataFrame, rebalance: str) -> float:
+def backtesting(opens: pd.DataFrame, close: pd.DataFrame, rebalance: str) -> Run:
     """backtesting.py: the first symbol alone, half invested."""
     import backtesting as peer
 
@@ -144,10 +152,11 @@ def backtesting(opens: pd.DataFrame, close: pd.DataFrame, rebalance: str) -> flo
     name = close.columns[0]
     frame = pd.DataFrame({"Open": opens[name], "Close": close[name], "Volume": 1e6})
     frame["High"], frame["Low"] = frame[["Open", "Close"]].max(axis=1), frame[["Open", "Close"]].min(axis=1)
-    return float(peer.Backtest(frame, Half, cash=CASH, commission=BPS / 10_000).run()["Equity Final [$]"])
+    test = peer.Backtest(frame, Half, cash=CASH, commission=BPS / 10_000)
+    return lambda: float(test.run()["Equity Final [$]"])
 
 
-ENGINES: dict[str, Callable[[pd.DataFrame, pd.DataFrame, str], float]] = {
+ENGINES: dict[str, Callable[[pd.DataFrame, pd.DataFrame, str], Run]] = {
     "qfund": qfund,
     "qfund, fill close": lambda opens, close, rebalance: qfund(opens, close, rebalance, "close"),
     "bt": bt,
@@ -159,11 +168,10 @@ ENGINES: dict[str, Callable[[pd.DataFrame, pd.DataFrame, str], float]] = {
 def worker(engine: str, rebalance: str, symbols: int, sessions: int) -> None:
     """Time one engine in this process and print one JSON line."""
     warnings.simplefilter("ignore")
-    run = ENGINES[engine]
-    run(*prices(20, 60), rebalance)  # imports and compiles
-    opens, close = prices(symbols, sessions)
+    ENGINES[engine](*prices(20, 60), rebalance)()  # imports and compiles
+    run = ENGINES[engine](*prices(symbols, sessions), rebalance)
     begun = time.perf_counter()
-    equity = run(opens, close, rebalance)
+    equity = run()
     seconds = time.perf_counter() - begun
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(json.dumps({"seconds": seconds, "equity": equity, "peak_mb": peak}))

@@ -14,7 +14,19 @@ from pathlib import Path
 
 RUNS = 10
 ROOT_LIMIT, NOUN_LIMIT = 0.150, 0.300  # seconds
-NOUNS = ("ingest", "data", "backtest", "strategy", "runs", "config", "db", "init", "demo", "doctor", "version")
+NOUNS = (
+    "ingest",
+    "data",
+    "backtest",
+    "strategy",
+    "runs",
+    "config",
+    "db",
+    "init",
+    "demo",
+    "doctor",
+    "version",
+)
 
 
 def least(words: list[str]) -> float:

@@ -108,7 +108,10 @@ def tape(market: Market) -> Tape:
         )
     opens = _prices(raw, "open")
     closes = _prices(raw, "close")
-    for column, row in _ends(market):
+    ends = _ends(market)
+    if ends:
+        opens, closes = opens.copy(), closes.copy()  # the caller's frames stay as they are
+    for column, row in ends:
         opens[row:, column] = np.nan
         closes[row:, column] = np.nan
     traded = ~(np.isnan(opens) | np.isnan(closes))
@@ -152,10 +155,9 @@ def weights(market: Market, targets: pd.DataFrame) -> np.ndarray:
 
 
 def _prices(raw: Bars, name: str) -> np.ndarray:
-    # a copy, since prices after a delisting are blanked in it
-    values = np.array(getattr(raw, name).to_numpy(dtype=np.float64), order="C", copy=True)
-    with np.errstate(invalid="ignore"):
-        bad = ~np.isnan(values) & ~((values > 0) & (values < np.inf))
+    values = np.ascontiguousarray(getattr(raw, name).to_numpy(dtype=np.float64))
+    # NaN is neither
+    bad = (values <= 0) | (values == np.inf)
     if bad.any():
         row, column = np.argwhere(bad)[0]
         raise DataQualityError(

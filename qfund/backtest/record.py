@@ -126,8 +126,18 @@ def contribution(simulation: Simulation) -> pd.Series:
     return earned.reindex([str(symbol) for symbol in simulation.units.columns]).fillna(0.0)
 
 
-def repeat_command(result: Backtest, wish: Wish, *, cost: Mapping[str, str], as_of: datetime | None) -> str:
-    """The command line that repeats the run on the same stored data."""
+def repeat_command(
+    result: Backtest, wish: Wish, *, costs: str, cost: Mapping[str, str], as_of: datetime | None
+) -> str:
+    """The command line that repeats the run on the same stored data.
+
+    Args:
+        result: the run.
+        wish: what was asked for.
+        costs: the preset.
+        cost: what was changed of the preset.
+        as_of: the moment whose knowledge was used.
+    """
     words = ["qfund", "backtest", str(result.loaded.path)]
     for name, value in result.strategy.params.items():
         words += ["-p", f"{name}={value}"]
@@ -136,7 +146,7 @@ def repeat_command(result: Backtest, wish: Wish, *, cost: Mapping[str, str], as_
     words += ["--symbols", ",".join(result.raw.symbols), "--vendor", result.data.vendor]
     words += ["--timeframe", result.raw.timeframe, "--since", str(since), "--until", str(until)]
     words += ["--adjust", result.data.signals.adjust, "--cash", f"{wish.rules.cash:g}"]
-    words += ["--costs", wish.costs.name]
+    words += ["--costs", costs]
     for name, value in cost.items():
         words += ["--cost", f"{name}={value}"]
     words.append("--fractional" if wish.rules.fractional else "--whole-shares")

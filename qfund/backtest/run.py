@@ -27,6 +27,9 @@ from qfund.strategy.loading import Loaded
 from qfund.strategy.targets import checked_targets, remarks
 
 
+SAMPLES = 8  # moments at which look-ahead is tried in every backtest; `qfund strategy check` tries more
+
+
 @dataclass(frozen=True)
 class Wish:
     """What the user asked for.
@@ -46,7 +49,7 @@ class Wish:
     costs: CostModel = PRESETS["us-equities"]
     rules: Rules = field(default_factory=Rules)
     benchmark: str | None = None
-    causality_samples: int = 8
+    causality_samples: int = SAMPLES
     seed: int = 0
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -88,16 +89,18 @@ class Played:
     unfilled: Unfilled
     ruined: int | None
 
+    @cached_property
     def accounts(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Cash (bars,), shares and market values (bars, symbols) after each bar."""
         cash, units = self.book.history(len(self.tape.index), self.rules.cash)
-        # a symbol without a price yet is not held: nothing, not NaN
-        value = np.where(units == 0, 0.0, units * self.events.marks)
+        value = units * self.events.marks
+        if not self.tape.complete:
+            value[units == 0] = 0.0  # a symbol without a price yet is not held: nothing, not NaN
         return cash, units, value
 
     def first_ruin(self) -> int | None:
         """The first bar at whose close equity is zero or less, or None."""
-        cash, _, value = self.accounts()
+        cash, _, value = self.accounts
         lost = np.flatnonzero(cash + value.sum(axis=1) <= 0)
         return int(lost[0]) if len(lost) else None
 
@@ -113,7 +116,7 @@ def assemble(market: Market, played: Played, wished: np.ndarray, versions: Mappi
     """
     raw = market.raw
     index, columns = raw.index, raw.close.columns
-    cash, units, value = played.accounts()
+    cash, units, value = played.accounts
     lines = played.book.lines()
     orders = _orders(lines, played)
     trades = round_trips(

@@ -7,7 +7,7 @@ and never trades.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -32,13 +32,20 @@ from qfund.commands.options import (
 from qfund.commands.session import Session
 
 if TYPE_CHECKING:
+    from qfund.backtest.data import Query
     from qfund.backtest.run import Wish
     from qfund.config import Settings
+    from qfund.store.runs import RunRecord
+    from qfund.strategy.loading import Loaded
 
 
 def register(root: typer.Typer) -> None:
     """Add ``qfund backtest`` to the command line."""
-    root.command(name="backtest", rich_help_panel="Research")(backtest)
+    root.command(
+        name="backtest",
+        rich_help_panel="Research",
+        short_help="Test a strategy, store the run, write its report.",
+    )(backtest)
 
 
 def backtest(
@@ -57,7 +64,7 @@ def backtest(
     as_of: Annotated[
         str | None, typer.Option("--as-of", metavar="TIME", help="Only what was known at that time.")
     ] = None,
-    cash: Annotated[float | None, typer.Option(min=0.01, help="Starting cash.")] = None,
+    cash: Annotated[float | None, typer.Option(min=0.01, metavar="AMOUNT", help="Starting cash.")] = None,
     costs: Annotated[
         str | None, typer.Option(metavar="PRESET", help="us-equities, per-share or none.")
     ] = None,
@@ -94,37 +101,25 @@ def backtest(
 
     Example: qfund backtest strategies/sma_cross.py -p fast=10 -p slow=30 --since 2005-01-01
     """
-    from qfund.backtest.data import Query, read
-    from qfund.backtest.record import repeat_command
-    from qfund.backtest.run import run
+    from qfund.backtest.data import Query
+    from qfund.backtest.run import SAMPLES
     from qfund.market.bars import ADJUSTS, TIMEFRAMES
-    from qfund.store import runs
     from qfund.strategy.loading import load
     from qfund.strategy.targets import declared_warmup
 
     session = Session.of(ctx)
     settings = session.settings
     first, last = period(since, until, today=datetime.now(UTC).date())
-    moment = instant(as_of, option="--as-of")
-    overrides = params(cost)
-    wish = _wish(
-        settings,
-        costs=costs,
-        overrides=overrides,
-        cash=cash,
-        whole_shares=whole_shares,
-        fill=fill,
-    )
+    preset, overrides = costs or settings.backtest.costs, params(cost)
     wish = replace(
-        wish,
+        _wish(settings, preset, overrides, cash=cash, whole_shares=whole_shares, fill=fill),
         since=first,
         until=last,
         benchmark=benchmark or settings.backtest.benchmark,
-        causality_samples=0 if no_check else wish.causality_samples,
         seed=seed,
+        causality_samples=0 if no_check else SAMPLES,
     )
-    loaded = load(strategy)
-    chosen = params(param)
+    loaded, chosen = load(strategy), params(param)
     query = Query(
         symbols=symbols(symbol),
         vendor=vendor,
@@ -133,33 +128,64 @@ def backtest(
         until=last,
         warmup=declared_warmup(loaded.make(chosen)),
         adjust=results.one_of(adjust or settings.backtest.adjust, ADJUSTS, option="--adjust"),
-        as_of=moment,
+        as_of=instant(as_of, option="--as-of"),
         calendar=settings.backtest.calendar,
         benchmark=wish.benchmark,
     )
-    with session.open_store() as store:
-        with session.console.status("Reading bars"):
-            data = read(store, query)
-        size = f"{len(data.raw):,} x {len(data.raw.symbols):,} bars"
-        with session.console.status(f"Testing {loaded.name} on {size}"):
-            result = run(loaded, chosen, data, wish, earlier=runs.trials(store, loaded.name))
-        command = repeat_command(result, wish, cost=overrides, as_of=moment)
-        path = None
-        if not no_report:
-            path = report or results.report_path(settings.project, result)
-            results.write_report(result, path, command=command)
-        record = results.stored(result, report=path)
-        runs.save_run(store, record)
-    steps = [f"qfund runs show {result.run_id} --full", "qfund runs list"]
+    test = _Test(loaded, chosen, query, wish, preset, overrides)
+    record, command = _carry_out(session, test, report=report, wanted=not no_report)
+    steps = [f"qfund runs show {record.run_id} --full", "qfund runs list"]
     outcome = results.outcome(record, command="backtest", full=full, next_steps=steps)
     session.console.show(replace(outcome, data={**outcome.data, "repeat": command}))
 
 
+@dataclass(frozen=True)
+class _Test:
+    """Everything that was asked for, read and checked."""
+
+    loaded: Loaded
+    params: Mapping[str, str]
+    query: Query
+    wish: Wish
+    preset: str
+    overrides: Mapping[str, str]
+
+
+def _carry_out(session: Session, test: _Test, *, report: Path | None, wanted: bool) -> tuple[RunRecord, str]:
+    """Read, run, write the report when one is wanted, and last of all store the run.
+
+    Returns:
+        The stored run, and the command line that repeats it.
+    """
+    from qfund.backtest.data import read
+    from qfund.backtest.record import repeat_command
+    from qfund.backtest.run import run
+    from qfund.store import runs
+
+    with session.open_store() as store:
+        with session.console.status("Reading bars"):
+            data = read(store, test.query)
+        size = f"{len(data.raw):,} x {len(data.raw.symbols):,} bars"
+        with session.console.status(f"Testing {test.loaded.name} on {size}"):
+            earlier = runs.trials(store, test.loaded.name)
+            result = run(test.loaded, test.params, data, test.wish, earlier=earlier)
+        command = repeat_command(
+            result, test.wish, costs=test.preset, cost=test.overrides, as_of=test.query.as_of
+        )
+        path = None
+        if wanted:
+            path = report or results.report_path(session.settings.project, result)
+            results.write_report(result, path, command=command)
+        record = results.stored(result, report=path)
+        runs.save_run(store, record)
+    return record, command
+
+
 def _wish(
     settings: Settings,
-    *,
-    costs: str | None,
+    costs: str,
     overrides: Mapping[str, str],
+    *,
     cash: float | None,
     whole_shares: bool | None,
     fill: str,
@@ -176,7 +202,7 @@ def _wish(
 
     configured = settings.backtest
     return Wish(
-        costs=preset(costs or configured.costs, overrides),
+        costs=preset(costs, overrides),
         rules=Rules(
             cash=configured.cash if cash is None else cash,
             fractional=configured.fractional if whole_shares is None else not whole_shares,

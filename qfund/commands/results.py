@@ -145,8 +145,8 @@ def as_data(record: RunRecord, *, frames: bool = False) -> dict[str, object]:
         name: getattr(record, name)
         for name in (
             "run_id", "run_type", "strategy", "code_sha256", "params", "symbols", "timeframe", "adjust",
-            "since", "until", "data_asof", "data_fingerprint", "costs", "rules", "engine", "git_commit", "started_at",
-            "ended_at", "report_path", "orders", "metrics",
+            "since", "until", "data_asof", "data_fingerprint", "costs", "rules", "engine", "git_commit",
+            "started_at", "ended_at", "report_path", "orders", "metrics",
         )
     }  # fmt: skip
     if frames:

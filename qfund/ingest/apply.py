@@ -130,9 +130,14 @@ class Ingest:
         """Make the instruments, the series and the run known to the store."""
         offer, facts = self._offer, report.plan.seen
         symbols = tuple(one.symbol for one in facts.symbols)
-        listings = listed(self._store, self._vendor, symbols)
+        # What the vendor says now wins: names change, and shares are delisted.
+        stored = {one.symbol: one for one in listed(self._store, self._vendor, symbols)}
+        fresh = {one.symbol: one for one in self._vendor.listings(symbols)}
         ids = securities.register(
-            self._store, self._vendor.name, listings, terms=self._vendor.capabilities.terms
+            self._store,
+            self._vendor.name,
+            list((stored | fresh).values()),
+            terms=self._vendor.capabilities.terms,
         )
         series = sources.series(
             self._store,

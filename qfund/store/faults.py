@@ -54,6 +54,7 @@ _BY_WORDS: tuple[tuple[str, str], ...] = (
     (r"(Peer|Ident|GSSAPI|certificate|SCRAM|PAM|LDAP) authentication failed", "28"),
     (r'role ".*" (does not exist|is not permitted to log in)', "28"),
     (r'database ".*" does not exist', "3D000"),
+    (r"invalid response to SSL negotiation|expected authentication request", "OPTION"),
     (r"invalid (connection option|URI|port|sslmode|integer)|SSL was required|not support SSL", "OPTION"),
     (r"too many clients|remaining connection slots", "53"),
     (r"starting up|shutting down|in recovery mode", "57P"),
@@ -62,6 +63,7 @@ _BY_WORDS: tuple[tuple[str, str], ...] = (
     (r"No such file or directory", "NET"),
     (r"terminating connection|connection already closed|connection is closed", "08"),
     (r"no connection to the server|could not (receive|send) data", "08"),
+    (r"connection to server .* failed", "NET"),
 )
 
 _OTHER: Mapping[str, tuple[type[QfundError], str, str, str | None]] = {

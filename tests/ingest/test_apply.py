@@ -421,3 +421,22 @@ def test_two_at_once_wait_for_each_other_or_say_so(store):
     assert told == ["Another ingest of truthful wiki 1d bars is running; waiting for it to end."]
     ingest(store, Truthful())
     assert_equals_truth(store)
+
+
+class Delisting(Truthful):
+    """IBM is delisted when it is asked the second time."""
+
+    def listings(self, symbols=None):
+        found = super().listings(symbols)
+        if not self.requests:
+            return found
+        return [replace(one, delisted_on=date(2012, 5, 31)) if one.symbol == "IBM" else one for one in found]
+
+
+def test_a_delisting_is_learned_with_the_next_fetch(store):
+    vendor = Delisting()
+    ingest(store, vendor, symbols=("IBM",), until=date(2012, 3, 30))
+    ingest(store, vendor, symbols=("IBM",), until=date(2012, 4, 30))
+    plan = Ingest(store, vendor, Wish(symbols=("IBM",))).plan()
+    assert plan.steps[-1].until == date(2012, 5, 31)
+    assert plan.notes == ("IBM was delisted on 2012-05-31; nothing is expected after.",)

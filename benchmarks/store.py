@@ -1,0 +1,244 @@
+"""The store against its peers, as ratios from one run.
+
+    python -m benchmarks.store [SYMBOLS SESSIONS]       (1000 2520 unless given; about two minutes)
+
+Write: rows a second of ``write_bars`` (check, COPY, count, keep what changed) against a bare ADBC COPY of the same rows
+into an empty table without a key, and against psycopg2's ``executemany`` of the same upsert. Read: ``read_bars``
+of the whole universe against ``pandas.read_sql`` and five pivots of the same rows. Memory: what the read adds to
+a fresh process at its peak, against the size of the frames it returns. Everything runs on the embedded server
+in a temporary folder; each figure is the best of its repetitions, and the ratio is between those.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import psycopg2
+import pyarrow as pa
+
+from qfund.market.instruments import Listing
+from qfund.market.sessions import sessions
+from qfund.store import Store, bars, open_store, securities
+from qfund.store.sources import Series
+
+SPAN = (date(1990, 1, 1), date(2100, 1, 1))
+BARE = "open float8, high float8, low float8, close float8, volume float8, instrument_id int, session date, run int, source smallint"
+MEMORY = """
+import json, sys
+from pathlib import Path
+from benchmarks.store import peak_of_read
+print(json.dumps(peak_of_read(sys.argv[1], json.loads(sys.argv[2]))))
+"""
+
+
+def universe(symbols: int, length: int) -> pa.Table:
+    """Daily bars in cents, symbol after symbol."""
+    days = sessions("XNYS", date(2010, 1, 4), date(2025, 12, 31))[:length]
+    chance = np.random.default_rng(1)
+    close = np.round(np.exp(chance.normal(0, 0.01, (symbols, len(days))).cumsum(axis=1)) * 50, 2).ravel()
+    opened = np.round(close * (1 + chance.normal(0, 0.003, close.size)), 2)
+    names = np.repeat(np.arange(symbols, dtype=np.int32), len(days))
+    return pa.table(
+        {
+            "symbol": pa.DictionaryArray.from_arrays(names, [f"S{n:04d}" for n in range(symbols)]).cast(
+                pa.string()
+            ),
+            "session": pa.array(np.tile(days.to_numpy().astype("datetime64[D]"), symbols), pa.date32()),
+            "open": opened,
+            "high": np.maximum(opened, close) + 0.05,
+            "low": np.minimum(opened, close) - 0.05,
+            "close": close,
+            "volume": chance.integers(1_000, 10_000_000, close.size).astype(float),
+        }
+    )
+
+
+def timed(what: str, rows: int, run: Callable[[], object], *, best_of: int = 1) -> float:
+    """Seconds of the quickest repetition."""
+    took = []
+    for _ in range(best_of):
+        begun = time.perf_counter()
+        run()
+        took.append(time.perf_counter() - begun)
+    print(f"  {what:<58} {min(took):8.3f} s {rows / min(took):14,.0f} rows/s", flush=True)
+    return min(took)
+
+
+def execute(store: Store, *statements: str) -> None:
+    with store.sql.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        for statement in statements:
+            connection.exec_driver_sql(statement)
+
+
+def bare_copy(store: Store, table: pa.Table, ids: dict[str, int]) -> Callable[[], None]:
+    numbers = pa.array([ids[name] for name in table["symbol"].to_pylist()], pa.int32())
+    plain = table.drop_columns(["symbol"]).append_column("instrument_id", numbers)
+    plain = plain.append_column("run", pa.repeat(pa.scalar(1, pa.int32()), len(plain)))
+    plain = plain.append_column("source", pa.repeat(pa.scalar(1, pa.int16()), len(plain)))
+
+    def copy() -> None:
+        execute(store, "DROP TABLE IF EXISTS public.bare", f"CREATE TABLE public.bare ({BARE})")
+        with store.transaction() as connection, connection.cursor() as cursor:
+            cursor.adbc_ingest("bare", plain, mode="append")
+
+    return copy
+
+
+def row_by_row(store: Store, table: pa.Table, ids: dict[str, int], series: Series) -> None:
+    """psycopg2's executemany of an upsert that leaves equal rows alone."""
+    rows = [
+        (
+            ids[row["symbol"]],
+            series.source_id,
+            row["session"],
+            row["open"],
+            row["high"],
+            row["low"],
+            row["close"],
+            row["volume"],
+        )
+        for row in table.to_pylist()
+    ]
+    connection = psycopg2.connect(store._address.render_as_string(hide_password=False))
+    with connection, connection.cursor() as cursor:
+        cursor.executemany(
+            "INSERT INTO sec.bar_1d AS b (instrument_id, source_id, session, open, high, low, close, volume, stored_at, ingest_run_id)"
+            " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, now(), 1) ON CONFLICT (instrument_id, source_id, session) DO UPDATE"
+            " SET open = excluded.open, high = excluded.high, low = excluded.low, close = excluded.close, volume = excluded.volume"
+            " WHERE (b.open, b.high, b.low, b.close, b.volume) IS DISTINCT FROM"
+            " (excluded.open, excluded.high, excluded.low, excluded.close, excluded.volume)",
+            rows,
+        )
+    connection.close()
+
+
+def write(store: Store, table: pa.Table, ids: dict[str, int], series: Series) -> None:
+    with store.transaction() as connection:
+        print(f"    {bars.write_bars(connection, series, table, ids, ingest_run_id=1)}")
+
+
+def writes(store: Store, table: pa.Table, ids: dict[str, int], series: Series) -> None:
+    size = table.num_rows
+    print(f"\nWrite {size:,} daily bars")
+    bare = timed(
+        "bare ADBC COPY into an empty table without a key", size, bare_copy(store, table, ids), best_of=3
+    )
+    execute(store, "DROP TABLE public.bare")
+
+    def first() -> None:
+        execute(store, "TRUNCATE sec.bar_1d")
+        write(store, table, ids, series)
+
+    fresh = timed("write_bars, all new", size, first, best_of=3)
+    same = timed("write_bars, all the same", size, lambda: write(store, table, ids, series))
+    part = table.slice(0, size // 100)
+    changed = part.set_column(
+        part.column_names.index("volume"), "volume", pa.array(np.arange(len(part), dtype=float))
+    )
+    mixed = pa.concat_tables([changed, table.slice(len(part))])
+    some = timed("write_bars, one in a hundred changed", size, lambda: write(store, mixed, ids, series))
+    few = table.slice(0, min(size, 20_000))
+    numbers = ",".join(str(ids[name]) for name in set(few["symbol"].to_pylist()))
+    execute(store, f"DELETE FROM sec.bar_1d WHERE instrument_id IN ({numbers})", "VACUUM ANALYZE sec.bar_1d")
+    slow = timed(
+        "psycopg2 executemany of the same upsert, 20,000 rows",
+        len(few),
+        lambda: row_by_row(store, few, ids, series),
+    )
+    slow_rate = len(few) / slow
+    print(
+        f"  ratio to the bare COPY: new {bare / fresh:.2f} (wanted 0.3), same {bare / same:.2f}, changed {bare / some:.2f}"
+    )
+    print(
+        f"  ratio to executemany: new {size / fresh / slow_rate:.0f} (wanted 50), same {size / same / slow_rate:.0f}"
+    )
+
+
+def with_pandas(store: Store, series: Series) -> dict[str, pd.DataFrame]:
+    """The same rows, the way most people read them."""
+    long = pd.read_sql(
+        "SELECT instrument_id, session, open, high, low, close, volume FROM sec.bar_1d"
+        f" WHERE source_id = {series.source_id}",
+        store.sql,
+    )
+    return {
+        name: long.pivot(index="session", columns="instrument_id", values=name)
+        for name in bars.Bars.__annotations__
+        if name in long
+    }
+
+
+def read(store: Store, ids: dict[str, int], series: Series) -> bars.Bars:
+    return bars.read_bars(store, list(ids), series=series, since=SPAN[0], until=SPAN[1])
+
+
+def reads(store: Store, ids: dict[str, int], series: Series, size: int) -> None:
+    execute(store, "VACUUM ANALYZE sec.bar_1d")
+    print(f"\nRead {len(ids):,} symbols, {size:,} bars")
+    quick = timed("read_bars", size, lambda: read(store, ids, series), best_of=5)
+    slow = timed("pandas.read_sql and five pivots", size, lambda: with_pandas(store, series), best_of=2)
+    np.testing.assert_array_equal(
+        with_pandas(store, series)["close"].to_numpy(), read(store, ids, series).close.to_numpy()
+    )
+    print(f"  ratio {slow / quick:.1f} (wanted 15)")
+
+
+def status(field: str) -> int:
+    """VmRSS or VmHWM of this process, in bytes."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(field))
+
+
+def peak_of_read(url: str, names: list[str]) -> dict[str, int]:
+    """What a read adds at its peak, after everything it needs was imported and one symbol was read."""
+    with open_store(url, Path()) as store:
+        (series,) = securities.sources(store, "1d")
+        read(store, dict.fromkeys(names[:1], 0), series)
+        Path("/proc/self/clear_refs").write_text("5")  # resets the peak
+        before = status("VmRSS")
+        block = read(store, dict.fromkeys(names, 0), series)
+        added = status("VmHWM") - before
+        frames = sum(
+            getattr(block, name).to_numpy().nbytes for name in ("open", "high", "low", "close", "volume")
+        )
+    return {"added": added, "frames": frames}
+
+
+def memory(url: str, ids: dict[str, int]) -> None:
+    if not Path("/proc/self/clear_refs").exists():
+        print("\nMemory: not measured, this system has no /proc/self/clear_refs")
+        return
+    done = subprocess.run(
+        [sys.executable, "-c", MEMORY, url, json.dumps(list(ids))], capture_output=True, text=True, check=True
+    )
+    seen = json.loads(done.stdout.splitlines()[-1])
+    print(
+        f"\nMemory: the read adds {seen['added'] / 2**20:,.0f} MiB at its peak for frames of {seen['frames'] / 2**20:,.0f} MiB"
+    )
+    print(f"  ratio {seen['added'] / seen['frames']:.2f} (wanted 3 at the most)")
+
+
+def main(symbols: int = 1000, length: int = 2520) -> None:
+    table = universe(symbols, length)
+    with tempfile.TemporaryDirectory() as folder, open_store(None, Path(folder)) as store:
+        names = [f"S{n:04d}" for n in range(symbols)]
+        ids = securities.register(store, "bench", [Listing(name, name) for name in names])
+        series = securities.series(store, vendor="bench", timeframe="1d")
+        writes(store, table, ids, series)
+        execute(store, "TRUNCATE sec.bar_1d")
+        write(store, table, ids, series)
+        reads(store, ids, series, table.num_rows)
+        memory(store._address.render_as_string(hide_password=False), ids)
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:3]))
