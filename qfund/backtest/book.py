@@ -124,7 +124,10 @@ class Book:
 
     def lines(self) -> np.ndarray:
         """Every line in the order of booking; structured array of dtype ``LINE``."""
-        return np.concatenate(self._lines) if self._lines else np.empty(0, dtype=LINE)
+        if len(self._lines) != 1:
+            # in place of the parts, which are not needed any more: there may be millions of lines
+            self._lines = [np.concatenate([np.empty(0, dtype=LINE), *self._lines])]
+        return self._lines[0]
 
     def history(self, bars: int, start: float) -> tuple[np.ndarray, np.ndarray]:
         """Cash (bars,) and shares (bars, symbols) after each bar; ``start`` is the cash before any line."""

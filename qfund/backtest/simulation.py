@@ -157,31 +157,33 @@ def assemble(market: Market, played: Played, wished: np.ndarray, versions: Mappi
 
 
 def _orders(lines: np.ndarray, played: Played) -> pd.DataFrame:
-    fills = lines[lines["kind"] <= Kind.FORCED]
-    shares = np.abs(fills["shares"])
-    worth = shares * fills["reference"] * BPS
-    reason = np.where(fills["kind"] == Kind.ORDER, 0, 1)
+    kind = lines["kind"]
+    fills = lines if (kind <= Kind.FORCED).all() else lines[kind <= Kind.FORCED]
+    reason = (fills["kind"] == Kind.FORCED).astype(np.int8)
     if played.ruined is not None:
         reason[(reason == 1) & (fills["row"] == played.ruined)] = 2
+    shares = np.abs(fills["shares"])
+    worth = shares * fills["reference"] * BPS
+    # no copy: a daily rebalancing of a thousand symbols makes millions of rows
     return pd.DataFrame(
         {
             "time": played.tape.index[fills["row"]],
             "symbol": _labels(fills["column"], played.tape.symbols),
-            "side": _labels(fills["shares"] < 0, ("buy", "sell")),
+            "side": _labels((fills["shares"] < 0).astype(np.int8), ("buy", "sell")),
             "shares": shares,
-            "price": fills["price"],
-            "reference_price": fills["reference"],
-            "commission": fills["commission"],
+            "price": np.ascontiguousarray(fills["price"]),
+            "reference_price": np.ascontiguousarray(fills["reference"]),
+            "commission": np.ascontiguousarray(fills["commission"]),
             "spread_cost": worth * played.costs.half_spread_bps,
             "slippage_cost": worth * played.costs.slippage_bps,
             "reason": _labels(reason, ("target", "delisted", "total loss")),
-        }
+        },
+        copy=False,
     )
 
 
 def _labels(codes: np.ndarray, names: Sequence[str]) -> pd.Categorical[str]:
-    # categories, since a daily rebalancing of a thousand symbols makes millions of orders
-    return pd.Categorical.from_codes(codes.astype(np.int64), pd.Index(list(names)))
+    return pd.Categorical.from_codes(np.ascontiguousarray(codes), pd.Index(list(names)), validate=False)
 
 
 def _payments(lines: np.ndarray, tape: Tape) -> pd.DataFrame:

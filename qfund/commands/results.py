@@ -165,16 +165,26 @@ HEADLINES = (
 
 
 def _metrics(record: RunRecord, *, full: bool) -> Table:
-    from qfund.backtest.wording import say, term_of
+    from qfund.backtest.wording import term_of
 
     names = list(record.metrics) if full else [name for name in HEADLINES if name in record.metrics]
-    rows = [(term_of(name).label, say(record.metrics[name]["value"], term_of(name).unit)) for name in names]
+    rows = [(term_of(name).label, said(name, record.metrics[name]["value"])) for name in names]
     if full:
         return Table(("metric", Column("value", "right")), rows)
     half = -(-len(rows) // 2)
     right = rows[half:] + [("", "")] * (2 * half - len(rows))
     paired = [(*one, *other) for one, other in zip(rows[:half], right, strict=True)]
-    return Table(("metric", Column("value", "right"), " ", Column("  ", "right")), paired)
+    twice = ("metric", Column("value", "right"))
+    return Table((*twice, *twice), paired)
+
+
+def said(name: str, value: object) -> str:
+    """A metric's value with its unit, as one says it: ``12.3%``, ``445 days``."""
+    from qfund.backtest.wording import NIL, say, term_of
+
+    unit = term_of(name).unit
+    text = say(value, unit)
+    return f"{text} {unit}" if unit in ("days", "bars") and text != NIL else text
 
 
 def _symbols(symbols: Sequence[str]) -> str:

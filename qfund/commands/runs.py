@@ -104,7 +104,7 @@ def compare(ctx: typer.Context, first: RunArgument, second: RunArgument) -> None
 
     Example: qfund runs compare 3f9c a04d
     """
-    from qfund.backtest.wording import say, term_of
+    from qfund.backtest.wording import term_of
     from qfund.store import runs
 
     session = Session.of(ctx)
@@ -114,8 +114,7 @@ def compare(ctx: typer.Context, first: RunArgument, second: RunArgument) -> None
     names = [name for name in results.HEADLINES if name in one.metrics or name in other.metrics]
     values = {name: (_metric(one, name), _metric(other, name)) for name in names}
     shown = [
-        (term_of(name).label, *(say(value, term_of(name).unit) for value in pair))
-        for name, pair in values.items()
+        (term_of(name).label, *(results.said(name, value) for value in pair)) for name, pair in values.items()
     ]
     session.console.show(
         Outcome(
