@@ -60,8 +60,8 @@ class Book:
     whole: bool
     owed: list[tuple[int, float]] = field(default_factory=list)
     _lines: list[np.ndarray] = field(default_factory=list)
-    _rows: list[int] = field(default_factory=list)
-    _cash_after: list[float] = field(default_factory=list)
+    _rows: list[np.ndarray] = field(default_factory=list)
+    _cash_after: list[np.ndarray] = field(default_factory=list)
     _units_after: list[np.ndarray] = field(default_factory=list)
 
     def apply(self, event: Event, row: int, marks: np.ndarray, costs: CostModel) -> None:
@@ -118,9 +118,25 @@ class Book:
 
     def keep(self, row: int) -> None:
         """Remember cash and shares as they are after everything at bar ``row``."""
-        self._rows.append(row)
-        self._cash_after.append(self.cash)
-        self._units_after.append(self.units.copy())
+        self._rows.append(np.array([row]))
+        self._cash_after.append(np.array([self.cash]))
+        self._units_after.append(self.units[None, :].copy())
+
+    def extend(self, lines: np.ndarray, rows: np.ndarray, cash: np.ndarray, units: np.ndarray) -> None:
+        """Write down a stretch of bars at once.
+
+        Args:
+            lines: structured array of ``LINE``, in the order of filling.
+            rows: int (k,), the bars, increasing.
+            cash: float64 (k,), cash after each of them.
+            units: float64 (k, symbols), shares after each of them.
+        """
+        self._lines.append(lines)
+        self._rows.append(rows)
+        self._cash_after.append(cash)
+        self._units_after.append(units)
+        self.cash = float(cash[-1])
+        self.units = units[-1].copy()
 
     def lines(self) -> np.ndarray:
         """Every line in the order of booking; structured array of dtype ``LINE``."""
@@ -131,10 +147,11 @@ class Book:
 
     def history(self, bars: int, start: float) -> tuple[np.ndarray, np.ndarray]:
         """Cash (bars,) and shares (bars, symbols) after each bar; ``start`` is the cash before any line."""
-        cash = np.concatenate([[start], self._cash_after])
+        cash = np.concatenate([[start], *self._cash_after])
         cash[np.abs(cash) <= 1e-12 * start] = 0.0  # rounding of a purse that was spent to the end
         units = np.vstack([np.zeros((1, len(self.units))), *self._units_after])
-        last = np.searchsorted(np.asarray(self._rows, dtype=np.int64), np.arange(bars), "right")
+        rows = np.concatenate([np.empty(0, dtype=np.int64), *self._rows])
+        last = np.searchsorted(rows, np.arange(bars), "right")
         return cash[last], units[last]
 
     def _split(self, column: int, ratio: Fraction, row: int, mark: float) -> None:

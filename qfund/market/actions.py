@@ -6,6 +6,7 @@ ex-date. Nothing here reads a store or the clock.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
@@ -26,6 +27,8 @@ class CorporateAction:
         old_rate: split: shares held before; else None.
         cash_amount: dividend: cash for each share held at the close before the ex-date; else None.
         currency: ISO 4217 code of ``cash_amount``.
+        price_factor: the vendor's own adjustment factor, where it publishes one: it is believed over the
+            formula of `factors`. None for most vendors.
         vendor_ref: the vendor's own identity of the action, stable between downloads.
         known_at: UTC instant from which a point-in-time reader may know it; None means when it is stored.
     """
@@ -37,6 +40,7 @@ class CorporateAction:
     old_rate: Decimal | None = None
     cash_amount: Decimal | None = None
     currency: str = "USD"
+    price_factor: float | None = None
     vendor_ref: str = field(default="", compare=False)
     known_at: datetime | None = field(default=None, compare=False)
 
@@ -47,6 +51,8 @@ class CorporateAction:
                 raise ValueError(f"{self.symbol} {self.ex_date}: a split needs two positive rates")
         elif self.cash_amount is None or self.cash_amount <= 0:
             raise ValueError(f"{self.symbol} {self.ex_date}: a dividend needs a positive amount")
+        if self.price_factor is not None and not 0 < self.price_factor < math.inf:
+            raise ValueError(f"{self.symbol} {self.ex_date}: {self.price_factor} is no price factor")
 
 
 @dataclass(frozen=True)
@@ -60,10 +66,11 @@ class Factors:
 def factors(action: CorporateAction, previous_close: float | None) -> Factors:
     """The adjustment factors of one action.
 
-    A split of ``new`` for ``old`` shares: price × old/new, volume × new/old. A cash dividend of D after a
-    raw close of P: price × (1 - D/P), volume unchanged. Source: CRSP, "CRSP US Stock and Indices
-    Databases: Data Descriptions Guide", chapter on price adjustment; the same convention as Quandl WIKI's
-    adjusted close.
+    A split of ``new`` for ``old`` shares: price × old/new, volume × new/old. A cash dividend of D after a raw
+    close of P: price × (1 − D/P), volume unchanged, so that the return over the ex-date is the total return
+    of who sold the dividend's worth before it (CRSP, "CRSP US Stock and Indices Databases: Data Descriptions
+    Guide", price adjustment). Vendors differ: Quandl WIKI divides by 1 + D/C with C the close *of* the
+    ex-date; where a vendor publishes its factor, ``action.price_factor`` holds it and is used.
 
     Args:
         action: the split or dividend.
@@ -75,7 +82,9 @@ def factors(action: CorporateAction, previous_close: float | None) -> Factors:
     """
     if action.new_rate is not None and action.old_rate is not None:
         ratio = float(action.old_rate / action.new_rate)
-        return Factors(price=ratio, volume=1.0 / ratio)
+        return Factors(price=action.price_factor or ratio, volume=1.0 / ratio)
+    if action.price_factor is not None:
+        return Factors(price=action.price_factor, volume=1.0)
     amount = float(action.cash_amount or 0)
     if previous_close is None or not previous_close > amount:
         raise ValueError(

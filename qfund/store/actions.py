@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from qfund.store.sources import Series
 
 _STAGE = "qfund_actions"
+LONGEST_CLOSURE = 15  # days: an older close than that is the far side of a hole, not the close before an ex-date
 _INSTANT = pa.timestamp("us", tz="UTC")
 
 _SAME = (
@@ -30,8 +31,8 @@ _SAME = (
     " AND c.kind = s.kind AND c.ex_date = s.ex_date"
 )
 _EQUAL = (
-    "(c.new_rate, c.old_rate, c.cash_amount, c.currency) IS NOT DISTINCT FROM"
-    " (s.new_rate::numeric, s.old_rate::numeric, s.cash_amount::numeric, s.currency)"
+    "(c.new_rate, c.old_rate, c.cash_amount, c.currency, c.price_factor) IS NOT DISTINCT FROM"
+    " (s.new_rate::numeric, s.old_rate::numeric, s.cash_amount::numeric, s.currency, s.price_factor)"
 )
 
 
@@ -92,10 +93,10 @@ def _store(
     )
     cursor.execute(
         "WITH added AS (INSERT INTO sec.corporate_action (vendor_id, instrument_id, kind, ex_date, new_rate,"  # noqa: S608
-        " old_rate, cash_amount, currency, vendor_ref, known_at)"
+        " old_rate, cash_amount, currency, price_factor, vendor_ref, known_at)"
         " SELECT DISTINCT ON (s.instrument_id, s.kind, s.ex_date, s.new_rate, s.old_rate, s.cash_amount)"
         f" {vendor_id}, s.instrument_id, s.kind, s.ex_date, s.new_rate::numeric, s.old_rate::numeric,"
-        f" s.cash_amount::numeric, s.currency, s.vendor_ref, s.known_at FROM pg_temp.{_STAGE} s"
+        f" s.cash_amount::numeric, s.currency, s.price_factor, s.vendor_ref, s.known_at FROM pg_temp.{_STAGE} s"
         f" WHERE NOT EXISTS (SELECT 1 FROM sec.corporate_action c WHERE {same} AND {_EQUAL})"
         " RETURNING 1) SELECT count(*) FROM added"
     )
@@ -120,6 +121,7 @@ def _table(actions: Sequence[CorporateAction], ids: Mapping[str, int], moment: d
             "old_rate": text("old_rate"),
             "cash_amount": text("cash_amount"),
             "currency": text("currency"),
+            "price_factor": pa.array([action.price_factor for action in actions], pa.float64()),
             "vendor_ref": text("vendor_ref"),
             "known_at": pa.array([action.known_at or moment for action in actions], _INSTANT),
         }
@@ -142,7 +144,7 @@ class _Standing:
 
 _STANDING = """
 SELECT c.ca_id, c.instrument_id, c.kind, c.ex_date, c.new_rate::text, c.old_rate::text, c.cash_amount::text,
-       c.currency, c.known_at, p.close, a.price_factor, a.volume_factor
+       c.currency, c.price_factor, c.known_at, p.close, a.price_factor, a.volume_factor
   FROM sec.corporate_action c
   LEFT JOIN sec.adjustment a ON a.ca_id = c.ca_id AND a.withdrawn_at IS NULL
   LEFT JOIN LATERAL (
@@ -152,10 +154,12 @@ SELECT c.ca_id, c.instrument_id, c.kind, c.ex_date, c.new_rate::text, c.old_rate
           CROSS JOIN LATERAL (
                  (SELECT b.session, b.close, 0 AS packed FROM sec.bar_1d b
                    WHERE b.instrument_id = c.instrument_id AND b.source_id = s.source_id AND b.session < c.ex_date
+                     AND b.session >= c.ex_date - {longest_closure}
                    ORDER BY b.session DESC LIMIT 1)
                  UNION ALL
                  (SELECT d.session, d.close[cardinality(d.close)], 1 FROM sec.bar_1m_day d
                    WHERE d.instrument_id = c.instrument_id AND d.source_id = s.source_id AND d.session < c.ex_date
+                     AND d.session >= c.ex_date - {longest_closure}
                    ORDER BY d.session DESC LIMIT 1)) x
           WHERE c.kind = 'dividend'
           ORDER BY x.packed, x.session DESC, s.source_id <> {source} LIMIT 1) p ON true
@@ -168,7 +172,8 @@ def _refresh(cursor: Any, vendor_id: int, ids: list[int], series: Series, moment
     found = _standing(cursor, vendor_id, ids, series)
     replaced, rows = [], []
     for one in found:
-        if one.action.kind == "dividend" and one.previous_close is None:
+        formula = one.action.kind == "dividend" and one.action.price_factor is None
+        if formula and one.previous_close is None:
             continue  # nothing before it is stored that it could carry
         try:
             fresh = factors(one.action, one.previous_close)
@@ -192,14 +197,16 @@ def _refresh(cursor: Any, vendor_id: int, ids: list[int], series: Series, moment
 
 def _standing(cursor: Any, vendor_id: int, ids: list[int], series: Series) -> list[_Standing]:
     listed = ",".join(map(str, ids))
-    cursor.execute(_STANDING.format(source=series.source_id, vendor=vendor_id, ids=listed))
+    cursor.execute(_STANDING.format(
+            source=series.source_id, vendor=vendor_id, ids=listed, longest_closure=LONGEST_CLOSURE
+        ))
     return [
         _Standing(
             ca_id=row[0],
             instrument_id=row[1],
-            action=_action(str(row[1]), row[2:9]),
-            previous_close=row[9],
-            stored=None if row[10] is None else (row[10], row[11]),
+            action=_action(str(row[1]), row[2:10]),
+            previous_close=row[10],
+            stored=None if row[11] is None else (row[11], row[12]),
         )
         for row in cursor.fetchall()
     ]
@@ -221,7 +228,7 @@ def _factor_table(rows: list[tuple[Any, ...]], vendor_id: int) -> pa.Table:
 
 
 def _action(symbol: str, row: Sequence[Any], vendor_ref: str = "") -> CorporateAction:
-    """kind, ex_date, new_rate, old_rate, cash_amount, currency, known_at; exact numbers as text."""
+    """kind, ex_date, new_rate, old_rate, cash_amount, currency, price_factor, known_at; exact numbers as text."""
 
     def exact(value: str | None) -> Decimal | None:
         return None if value is None else Decimal(value)
@@ -234,8 +241,9 @@ def _action(symbol: str, row: Sequence[Any], vendor_ref: str = "") -> CorporateA
         old_rate=exact(row[3]),
         cash_amount=exact(row[4]),
         currency=row[5],
+        price_factor=row[6],
         vendor_ref=vendor_ref,
-        known_at=row[6].astimezone(UTC),
+        known_at=row[7].astimezone(UTC),
     )
 
 
@@ -271,7 +279,7 @@ def read_actions(
     with translated(), store.sql.connect() as connection:
         rows = connection.exec_driver_sql(
             "SELECT c.instrument_id, c.vendor_ref, c.kind, c.ex_date, c.new_rate::text, c.old_rate::text,"
-            "       c.cash_amount::text, c.currency, c.known_at"
+            "       c.cash_amount::text, c.currency, c.price_factor, c.known_at"
             "  FROM sec.corporate_action c JOIN sec.vendor v USING (vendor_id)"
             " WHERE c.instrument_id = ANY (%(ids)s) AND c.ex_date BETWEEN %(since)s AND %(until)s"
             "   AND (%(at)s::timestamptz IS NULL OR (c.known_at <= %(at)s"

@@ -51,7 +51,7 @@ class _Step:
     symbol: str
     session: date
     ratio: float
-    previous_close: float
+    close: float
 
 
 class Sample:
@@ -124,7 +124,7 @@ class Sample:
         ratio = factor[1:] / factor[:-1]
         moved = np.flatnonzero(np.abs(ratio - 1.0) > _LEAST_STEP) + 1
         return tuple(
-            _Step(symbol[row], session[row], float(ratio[row - 1]), float(close[row - 1]))
+            _Step(symbol[row], session[row], float(ratio[row - 1]), float(close[row]))
             for row in moved
             if symbol[row] == symbol[row - 1]
         )
@@ -145,12 +145,14 @@ def _action(step: _Step) -> CorporateAction:
             vendor_ref=f"{step.symbol}-{step.session}-split",
             known_at=known,
         )
-    amount = step.previous_close * (1.0 - 1.0 / step.ratio)
+    # Quandl WIKI adjusts by 1 + D / close of the ex-date, which gives the declared amount back.
+    amount = Decimal(f"{step.close * (step.ratio - 1.0):.4f}").normalize()
     return CorporateAction(
         step.symbol,
         "dividend",
         step.session,
-        cash_amount=Decimal(f"{amount:.4f}"),
+        cash_amount=amount,
+        price_factor=1.0 / step.ratio,
         vendor_ref=f"{step.symbol}-{step.session}-dividend",
         known_at=known,
     )

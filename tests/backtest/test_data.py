@@ -19,7 +19,9 @@ DAYS = [day.date() for day in sessions("XNYS", date(2024, 1, 2), date(2024, 1, 3
 
 
 def fill(shelf: Shelf, *symbols: str) -> None:
-    shelf.write([(s, day, 10.0, 20.0, 9.0, 10.0 + i / 10, 100.0) for s in symbols for i, day in enumerate(DAYS)])
+    shelf.write(
+        [(s, day, 10.0, 20.0, 9.0, 10.0 + i / 10, 100.0) for s in symbols for i, day in enumerate(DAYS)]
+    )
 
 
 @pytest.fixture

@@ -66,7 +66,9 @@ def test_the_report_shows_the_first_paragraph_and_the_same_numbers(result: Backt
 
 
 def test_the_command_that_repeats_a_run_names_every_choice(result: Backtest) -> None:
-    words = shlex.split(record.repeat_command(result, Wish(), costs="us-equities", cost={"slippage_bps": "5"}, as_of=NOW))
+    words = shlex.split(
+        record.repeat_command(result, Wish(), costs="us-equities", cost={"slippage_bps": "5"}, as_of=NOW)
+    )
     assert words[:3] == ["qfund", "backtest", str(result.loaded.path)]
     assert "weight=0.5" in words
     assert words[words.index("--symbols") + 1] == "A,B"

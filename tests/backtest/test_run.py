@@ -48,7 +48,9 @@ def data(rows: int = 60) -> Data:
 
 @pytest.fixture
 def play(tmp_path: Path):
-    def run_it(source: str = HOLD, wish: Wish | None = None, *, given: Data | None = None, **more) -> Backtest:
+    def run_it(
+        source: str = HOLD, wish: Wish | None = None, *, given: Data | None = None, **more
+    ) -> Backtest:
         path = tmp_path / "idea.py"
         path.write_text(source)
         return run(load(path), more.pop("params", {}), given or data(), wish or Wish(), **more)
@@ -116,7 +118,9 @@ def test_the_benchmark_is_the_universe_or_a_symbol_held(play) -> None:
     expected = 100_000 * (raw.close / raw.close.iloc[0]).mean(axis=1)
     np.testing.assert_allclose(universe.benchmark, expected, rtol=1e-12)
     single = play(wish=Wish(benchmark="B", rules=Rules(fill="close")))
-    np.testing.assert_allclose(single.benchmark, 100_000 * raw.close["B"] / raw.close["B"].iloc[0], rtol=1e-12)
+    np.testing.assert_allclose(
+        single.benchmark, 100_000 * raw.close["B"] / raw.close["B"].iloc[0], rtol=1e-12
+    )
     assert single.benchmark_name == "B, bought and held"
 
 

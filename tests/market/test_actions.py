@@ -49,3 +49,11 @@ def test_actions_without_usable_numbers_do_not_exist() -> None:
         split("-1", "2")
     with pytest.raises(ValueError, match="positive amount"):
         dividend("0")
+
+
+def test_a_factor_that_the_vendor_publishes_is_believed() -> None:
+    told = CorporateAction("A", "dividend", EX, cash_amount=Decimal("0.5"), price_factor=0.9756)
+    assert factors(told, None).price == 0.9756
+    assert factors(told, 20.0).volume == 1.0
+    with pytest.raises(ValueError, match="no price factor"):
+        CorporateAction("A", "dividend", EX, cash_amount=Decimal("0.5"), price_factor=0.0)

@@ -116,20 +116,20 @@ def test_a_fall_by_half_without_an_action_is_no_split(sample, daily):
     assert sample.actions(["AAPL"], date(2000, 9, 1), date(2000, 10, 31)) == []
 
 
-def test_dividend_amounts_are_near_the_declared_ones(sample):
-    """Declared: AAPL 2.65 three times, MSFT 3.08 (3.00 of it special), IBM 0.13 in 2000; see NOTICE.md why only near."""
-    declared = {
-        ("AAPL", date(2012, 8, 9)): 2.65,
-        ("AAPL", date(2012, 11, 7)): 2.65,
-        ("AAPL", date(2013, 2, 7)): 2.65,
-        ("MSFT", date(2004, 11, 15)): 3.08,
-        ("MSFT", date(2013, 2, 19)): 0.23,
-        ("IBM", date(2000, 5, 8)): 0.13,
-    }
+def test_dividend_amounts_are_the_declared_ones(sample):
+    """To the cent, as the companies' investor pages list them; the file itself holds only adjusted closes."""
     found = {(a.symbol, a.ex_date): a.cash_amount for a in sample.actions(SYMBOLS, FIRST, LAST)}
-    for event, amount in declared.items():
-        assert float(found[event]) == pytest.approx(amount, rel=0.06)
-    assert found["MSFT", date(2004, 11, 15)] == Decimal("3.0295")
+    assert found["AAPL", date(2012, 8, 9)] == Decimal("2.65")
+    assert found["AAPL", date(2013, 2, 7)] == Decimal("2.65")
+    assert found["MSFT", date(2004, 11, 15)] == Decimal("3.08")  # 3.00 of it special
+    assert found["MSFT", date(2013, 2, 19)] == Decimal("0.23")
+    assert found["IBM", date(2000, 5, 8)] == Decimal("0.13")
+    assert found["IBM", date(2013, 2, 6)] == Decimal("0.85")
+
+
+def test_every_dividend_is_a_whole_number_of_cents(sample):
+    amounts = [a.cash_amount for a in sample.actions(SYMBOLS, FIRST, LAST) if a.kind == "dividend"]
+    assert all(amount == round(amount, 2) for amount in amounts)
 
 
 def test_an_action_is_known_from_its_ex_date_on(sample):

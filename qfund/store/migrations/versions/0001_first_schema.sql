@@ -207,6 +207,7 @@ CREATE TABLE sec.corporate_action (
   old_rate     numeric CHECK (old_rate > 0),
   cash_amount  numeric CHECK (cash_amount > 0),
   currency     text NOT NULL,
+  price_factor double precision CHECK (price_factor > 0),   -- the vendor's own, where it publishes one
   known_at     timestamptz NOT NULL,     -- from then on a reader may know it
   stored_at    timestamptz NOT NULL DEFAULT now(),
   withdrawn_at timestamptz,              -- from then on it is replaced or taken back
