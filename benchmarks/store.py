@@ -2,11 +2,12 @@
 
     python -m benchmarks.store [SYMBOLS SESSIONS]       (1000 2520 unless given; about two minutes)
 
-Write: rows a second of ``write_bars`` (check, COPY, count, keep what changed) against a bare ADBC COPY of the same rows
-into an empty table without a key, and against psycopg2's ``executemany`` of the same upsert. Read: ``read_bars``
-of the whole universe against ``pandas.read_sql`` and five pivots of the same rows. Memory: what the read adds to
-a fresh process at its peak, against the size of the frames it returns. Everything runs on the embedded server
-in a temporary folder; each figure is the best of its repetitions, and the ratio is between those.
+Write: rows a second of ``write_bars`` (check, COPY, count, keep what changed) against a bare ADBC COPY of
+the same rows into an empty table without a key, and against psycopg2's ``executemany`` of the same upsert.
+Read: ``read_bars`` of the whole universe against ``pandas.read_sql`` and five pivots of the same rows.
+Memory: what the read adds to a fresh process at its peak, against the size of the frames it returns.
+Everything runs on the embedded server in a temporary folder; each figure is the best of its repetitions,
+and the ratio is between those.
 """
 
 from __future__ import annotations

@@ -5,9 +5,9 @@ it can pay for; money is never created (see :mod:`qfund.backtest.book`). This is
 vectorbt. It calls the kernel behind ``vectorbt.Portfolio.from_orders`` directly, since importing all of
 vectorbt takes seconds; :func:`reference_orders` runs the public API, and the tests hold the two together.
 
-Each bar at which wishes are due is one call of the kernel, which applies spread, slippage, commission and the
-cash limit. Between those bars nothing changes but splits, dividends and delistings, which the book applies
-exactly.
+Only bars at which wishes are due go through the kernel, which applies spread, slippage, commission and the
+cash limit; between them nothing changes but splits, dividends and delistings, which the book applies exactly.
+A few symbols go through it many bars at a time, many symbols bar by bar: the fills are the same.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -27,7 +27,9 @@ import pandas as pd
 from qfund.backtest.costs import BPS, PRESETS, CostModel
 from qfund.backtest.events import calendar
 from qfund.backtest.inputs import Market, Rules, tape, weights
+from qfund.backtest.records import LOG_RECORD, ORDER_RECORD
 from qfund.backtest.simulation import Simulation, assemble
+from qfund.backtest.stretch import Fills, StretchFiller
 from qfund.backtest.trader import Filler, Trader
 from qfund.backtest.wishes import due
 from qfund.errors import ConfigError
@@ -44,36 +46,12 @@ __all__ = [
     "simulate",
 ]
 
-AMOUNT, BOTH = np.asarray(0), np.asarray(2)  # vectorbt's SizeType.Amount and Direction.Both
+NARROW = 64  # symbols up to which many bars are filled by one call
+STRETCH = 65_536  # bars of one such call at the most, which bounds its memory
+AMOUNT, TARGET_PERCENT = np.asarray(0), np.int64(5)  # vectorbt's SizeType
+BOTH = np.asarray(2)  # vectorbt's Direction
 ZERO, INFINITE, NO = np.asarray(0.0), np.asarray(np.inf), np.asarray(False)
 YES, NOT_A_NUMBER, ONE = np.asarray(True), np.asarray(np.nan), np.asarray(1.0)
-
-_WHOLE, _REAL, _FLAG = np.int64, np.float64, np.bool_
-ORDER_RECORD = np.dtype(
-    [
-        *((name, _WHOLE) for name in ("id", "col", "idx")),
-        *((name, _REAL) for name in ("size", "price", "fees")),
-        ("side", _WHOLE),
-    ],
-    align=True,
-)
-_STATE = ("cash", "position", "debt", "free_cash", "val_price", "value")
-LOG_RECORD = np.dtype(
-    [
-        *((name, _WHOLE) for name in ("id", "group", "col", "idx")),
-        *((name, _REAL) for name in (*_STATE, "req_size", "req_price")),
-        *((name, _WHOLE) for name in ("req_size_type", "req_direction")),
-        *((f"req_{name}", _REAL) for name in ("fees", "fixed_fees", "slippage")),
-        *((f"req_{name}", _REAL) for name in ("min_size", "max_size", "size_granularity")),
-        ("req_reject_prob", _REAL),
-        *((f"req_{name}", _FLAG) for name in ("lock_cash", "allow_partial", "raise_reject", "log")),
-        *((f"new_{name}", _REAL) for name in _STATE),
-        *((f"res_{name}", _REAL) for name in ("size", "price", "fees")),
-        *((f"res_{name}", _WHOLE) for name in ("side", "status", "status_info")),
-        ("order_id", _WHOLE),
-    ],
-    align=True,
-)
 
 
 def simulate(market: Market, targets: pd.DataFrame, costs: CostModel, rules: Rules) -> Simulation:
@@ -94,12 +72,23 @@ def simulate(market: Market, targets: pd.DataFrame, costs: CostModel, rules: Rul
     prices = tape(market)
     events = calendar(market, prices)
     ready = due(wished, prices.traded, rules.fill)
-    trader = Trader(prices, events, ready, costs, rules, _filler(_kernel(), costs, rules))
+    kernel = _kernel()
+    trader = Trader(
+        prices,
+        events,
+        ready,
+        costs,
+        rules,
+        _filler(kernel, costs, rules),
+        _stretch_filler(kernel, costs),
+        # the kernel sorts the orders of a bar by insertion, which is slow for many symbols
+        most_rows=STRETCH if len(prices.symbols) <= NARROW else 1,
+    )
     with _lent_record_types():
-        played = trader.play(stop=len(prices.index))
+        played = trader.play(stop=len(prices.index) - 1)
         ruin = played.first_ruin()
         if ruin is not None:
-            played = trader.play(stop=ruin)
+            played = trader.play(stop=ruin, lost=True)
     return assemble(market, played, wished, engine_versions())
 
 
@@ -171,6 +160,14 @@ def _lent_record_types() -> Iterator[None]:
             sys.modules.pop(name, None)
 
 
+class _Charges(NamedTuple):
+    """What the kernel takes for an order; arrays that broadcast to (rows, columns)."""
+
+    fees: np.ndarray  # fraction of the value
+    fixed_fees: np.ndarray  # money
+    slippage: np.ndarray  # fraction of the price
+
+
 def _filler(kernel: Callable[..., Any], costs: CostModel, rules: Rules) -> Filler:
     """What fills a trader's orders: one bar of vectorbt's kernel, amounts of shares from one purse."""
     proportional = np.asarray(costs.commission_bps * BPS)
@@ -181,36 +178,17 @@ def _filler(kernel: Callable[..., Any], costs: CostModel, rules: Rules) -> Fille
         cash: float, change: np.ndarray, reference: np.ndarray, commission: np.ndarray | None
     ) -> np.ndarray:
         count = len(change)
-        records, _ = kernel(
-            (1, count),
-            np.array([count], dtype=np.int64),
-            np.array([cash], dtype=np.float64),
-            np.arange(count, dtype=np.int64)[None, :],
+        records = _run(
+            kernel,
+            cash,
             change[None, :],
             reference[None, :],
-            AMOUNT,
-            BOTH,
-            proportional if commission is None else ZERO,
-            ZERO if commission is None else commission[None, :],
-            impact,
-            ZERO,  # least size
-            INFINITE,  # largest size
-            granularity,
-            ZERO,  # chance of rejection
-            NO,  # lock cash
-            YES,  # allow partial fills
-            NO,  # raise on rejection
-            NO,  # log
             reference[None, :],
-            NOT_A_NUMBER,  # close: not used when every price is given
-            auto_call_seq=False,
-            ffill_val_price=True,
-            update_value=False,
-            max_orders=count,
-            max_logs=1,
-            init_temp_records=False,
-            seed=None,
-            flex_2d=True,
+            size_type=AMOUNT,
+            charges=_Charges(proportional, ZERO, impact)
+            if commission is None
+            else _Charges(ZERO, commission[None, :], impact),
+            granularity=granularity,
         )
         filled = np.zeros((3, count))
         place = records["col"]
@@ -220,6 +198,102 @@ def _filler(kernel: Callable[..., Any], costs: CostModel, rules: Rules) -> Fille
         return filled
 
     return fill
+
+
+def _stretch_filler(kernel: Callable[..., Any], costs: CostModel) -> StretchFiller:
+    """What fills a stretch of bars: target weights, sized, sorted and filled by vectorbt's kernel."""
+
+    def fill(
+        cash: float, units: np.ndarray, wanted: np.ndarray, price: np.ndarray, marks: np.ndarray
+    ) -> Fills:
+        # the kernel starts without shares: a first row hands over what is held, free of costs
+        lead, purse = _handed_over(cash, units, marks[0])
+        wish = ~np.isnan(wanted)
+        free = np.zeros((len(wanted) + 1, 1))
+        free[1:] = 1.0
+        records = _run(
+            kernel,
+            purse,
+            np.vstack([units, np.where(wish, wanted, 0.0)]),
+            np.vstack([lead, price]),
+            np.vstack([lead, marks]),
+            size_type=np.vstack([np.zeros(len(units), dtype=np.int64), wish * TARGET_PERCENT]),
+            charges=_Charges(free * (costs.commission_bps * BPS), ZERO, free * costs.price_impact),
+            granularity=NOT_A_NUMBER,
+            sort=True,
+        )
+        records = records[records["idx"] > 0]
+        return Fills(
+            row=records["idx"] - 1,
+            column=np.ascontiguousarray(records["col"]),
+            shares=np.where(records["side"] == 0, records["size"], -records["size"]),
+            price=np.ascontiguousarray(records["price"]),
+            commission=np.ascontiguousarray(records["fees"]),
+        )
+
+    return fill
+
+
+def _handed_over(cash: float, units: np.ndarray, marks: np.ndarray) -> tuple[np.ndarray, float]:
+    """Prices at which the kernel takes over the shares held, and the purse that then leaves ``cash``."""
+    long = float(np.maximum(units, 0.0) @ marks)
+    short = float(np.maximum(-units, 0.0) @ marks)
+    # selling short brings money: at these prices half of what the long positions and the cash need
+    scale = min(1.0, (cash + long) / (2 * short)) if short > 0 else 1.0
+    if scale == 0:
+        return np.full(len(units), np.nan), 0.0  # short, without a coin: nothing can be traded any more
+    return np.where(units < 0, marks * scale, marks), cash + long - short * scale
+
+
+def _run(
+    kernel: Callable[..., Any],
+    cash: float,
+    size: np.ndarray,
+    price: np.ndarray,
+    marks: np.ndarray,
+    *,
+    size_type: np.ndarray,
+    charges: _Charges,
+    granularity: np.ndarray,
+    sort: bool = False,
+) -> np.ndarray:
+    """One call of ``simulate_from_orders_rs``, with the arrays that vectorbt's dispatcher would pass.
+
+    ``size``, ``price`` and ``marks`` have the shape (rows, columns); the others broadcast to it. All columns
+    share the cash and are filled from left to right, or by rising order value when ``sort`` is set.
+    """
+    rows, count = size.shape
+    sequence = np.arange(count, dtype=np.int64)
+    records, _ = kernel(
+        (rows, count),
+        np.array([count], dtype=np.int64),
+        np.array([cash], dtype=np.float64),
+        np.tile(sequence, (rows, 1)) if sort else sequence[None, :],
+        size,
+        price,
+        size_type,
+        BOTH,
+        *charges,
+        ZERO,  # least size
+        INFINITE,  # largest size
+        granularity,
+        ZERO,  # chance of rejection
+        NO,  # lock cash
+        YES,  # allow partial fills
+        NO,  # raise on rejection
+        NO,  # log
+        marks,
+        NOT_A_NUMBER,  # close: not used when every price is given
+        auto_call_seq=sort,
+        ffill_val_price=True,
+        update_value=False,
+        max_orders=rows * count,
+        max_logs=1,
+        init_temp_records=False,
+        seed=None,
+        flex_2d=True,
+    )
+    return np.asarray(records)
 
 
 def reference_orders(

@@ -73,8 +73,12 @@ class Unfilled:
         costs = filled[2].sum() + float((np.abs(filled[0]) * np.abs(filled[1] - reference))[done].sum())
         if float(missing[buys] @ reference[buys]) <= costs * (1 + 1e-6) + slack:
             return
-        self.cut += int(np.count_nonzero(buys & done))
-        self.refused += int(np.count_nonzero(buys & ~done))
+        self.lack(row, cut=int(np.count_nonzero(buys & done)), refused=int(np.count_nonzero(buys & ~done)))
+
+    def lack(self, row: int, *, cut: int, refused: int) -> None:
+        """Count buys of one bar for which there was not enough cash."""
+        self.cut += cut
+        self.refused += refused
         self.first_row = row if self.first_row is None else self.first_row
 
 
@@ -131,21 +135,22 @@ def _cash_notices(tape: Tape, unfilled: Unfilled, owed: Sequence[tuple[int, floa
     found = []
     if unfilled.first_row is not None:
         found.append(
-            f"Cash was short: {_orders(unfilled.cut)} cut and {_orders(unfilled.refused)} refused, first "
-            f"at {_when(tape, unfilled.first_row)}. Weights that sum to more than 1 need money that is "
-            "not there."
+            f"Cash was short: {_many(unfilled.cut, 'order')} cut and {_many(unfilled.refused, 'order')} "
+            f"refused, first at {_when(tape, unfilled.first_row)}. Weights that sum to more than 1 need "
+            "money that is not there."
         )
     if unfilled.first_small is not None:
         found.append(
-            f"{_orders(unfilled.small)} to sell would have cost more commission than they bring and did "
-            f"not happen, first at {_when(tape, unfilled.first_small)}."
+            f"{_many(unfilled.small, 'order')} to sell would have cost more commission than they bring and "
+            f"did not happen, first at {_when(tape, unfilled.first_small)}."
         )
     if owed:
         row, _ = owed[0]
         most = max(amount for _, amount in owed)
         found.append(
-            f"Payments were larger than the cash at hand {len(owed)} times, first at {_when(tape, row)}, "
-            f"at most by {most:,.2f}; the account owed it, without interest, until sells brought cash."
+            f"Payments were larger than the cash at hand {_many(len(owed), 'time')}, first at "
+            f"{_when(tape, row)}, at most by {most:,.2f}; the account owed it, without interest, until sells "
+            "brought cash."
         )
     return found
 
@@ -175,7 +180,7 @@ def _listing_notices(
             refused += len(rows)
             first = min(first, int(rows[0])) if len(rows) else first
         elif last[column] < 0 and len(rows):
-            found.append(f"{symbol} has no prices in this period: its {len(rows)} wishes waited in vain.")
+            found.append(f"{symbol} has no prices in this period: {_many(len(rows), 'wish')} waited in vain.")
         elif 0 <= last[column] < bars - 1 and (units[column] != 0 or len(rows)):
             held = "; the position is valued at that close" if units[column] != 0 else ""
             found.append(
@@ -186,12 +191,15 @@ def _listing_notices(
         found = [*found[:NAMED], f"{len(found) - NAMED} more symbols like that."]
     if refused:
         unfilled.refused += refused
-        found.append(f"{refused} wishes for delisted symbols were refused, first at {_when(tape, first)}.")
+        found.append(
+            f"Refused for delisted symbols: {_many(refused, 'wish')}, first at {_when(tape, first)}."
+        )
     return found
 
 
-def _orders(count: int) -> str:
-    return f"{count} order" if count == 1 else f"{count} orders"
+def _many(count: int, noun: str) -> str:
+    plural = f"{noun}es" if noun.endswith("sh") else f"{noun}s"
+    return f"{count} {noun if count == 1 else plural}"
 
 
 def _when(tape: Tape, row: int) -> str:

@@ -1,7 +1,7 @@
 """Stretches: many bars between two events, filled by one call and settled with array arithmetic.
 
-Promises: the same fills, to rounding, as bar by bar, and the same counts of what was not filled; only faster. It
-serves portfolios whose commission is proportional and whose shares are fractional, with nothing owed.
+Promises: the same fills, to rounding, as bar by bar, and the same counts of what was not filled; only faster.
+It serves portfolios whose commission is proportional and whose shares are fractional, with nothing owed.
 """
 
 from __future__ import annotations

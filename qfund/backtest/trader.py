@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 
@@ -19,10 +20,9 @@ from qfund.backtest.events import Calendar
 from qfund.backtest.inputs import Rules, Tape
 from qfund.backtest.notices import Unfilled
 from qfund.backtest.simulation import Played
+from qfund.backtest.stretch import NOISE, StretchFiller, trade_stretch
 from qfund.backtest.wishes import Due
 from qfund.errors import QfundError
-
-NOISE = 1e-12  # a wished change this small against the position is rounding, not an order
 
 Filler = Callable[[float, np.ndarray, np.ndarray, np.ndarray | None], np.ndarray]
 """Fills orders from one purse, in their order.
@@ -43,34 +43,67 @@ class Trader:
     costs: CostModel
     rules: Rules
     filler: Filler
+    stretch_filler: StretchFiller
+    most_rows: int  # bars of one stretch; 1 trades bar by bar
     unfilled: Unfilled = field(default_factory=Unfilled)
 
-    def play(self, stop: int) -> Played:
-        """Play every bar up to and including ``stop``; a stop inside the bars is a total loss there."""
+    def play(self, stop: int, *, lost: bool = False) -> Played:
+        """Play every bar up to and including ``stop``; when all is lost there, close everything and end."""
         book = Book(self.rules.cash, np.zeros(len(self.tape.symbols)), not self.rules.fractional)
         self.unfilled = Unfilled()
-        bars = len(self.tape.index)
-        place = {int(row): at for at, row in enumerate(self.due.rows)}
-        for row in sorted({*place, *self.events.before}):
-            if row > stop:
-                break
-            for event in self.events.before.get(row, ()):
-                book.apply(event, row, self.events.marks[row - 1], self.costs)
-            if row in place:
-                self._trade(book, row, self.due.weights[place[row]])
-            book.keep(row)
-        if stop < bars:
+        moments = sorted({0, *(row for row in self.events.before if row <= stop)})
+        for moment, following in pairwise([*moments, stop + 1]):
+            for event in self.events.before.get(moment, ()):
+                book.apply(event, moment, self.events.marks[moment - 1], self.costs)
+            book.keep(moment)
+            first, last = np.searchsorted(self.due.rows, [moment, following])
+            self._trade_all(book, int(first), int(last))
+        if lost:
             for column in np.flatnonzero(book.units):
                 book.close(int(column), stop, float(self.events.marks[stop, column]), self.costs)
             book.keep(stop)
-        ruined = stop if stop < bars else None
-        return Played(self.tape, self.events, self.costs, self.rules, book, self.unfilled, ruined)
+        return Played(
+            self.tape,
+            self.events,
+            self.costs,
+            self.rules,
+            book,
+            self.unfilled,
+            ruined=stop if lost else None,
+        )
+
+    def _trade_all(self, book: Book, first: int, last: int) -> None:
+        """Trade the due rows ``first:last``, between which no event lies."""
+        exact = self.costs.proportional and self.rules.fractional
+        for start in range(first, last, self.most_rows):
+            stop = min(start + self.most_rows, last)
+            rows = self.due.rows[start:stop]
+            # something owed is a matter of its own; less than rounding is nothing
+            if exact and len(rows) > 1 and book.cash >= -NOISE * self.rules.cash:
+                price, marks = self._prices(rows)
+                trade_stretch(
+                    book,
+                    rows,
+                    self.due.weights[start:stop],
+                    price,
+                    np.where(np.isnan(marks), 1.0, marks),
+                    filler=self.stretch_filler,
+                    unfilled=self.unfilled,
+                )
+                continue
+            for place, row in enumerate(rows.tolist(), start):
+                self._trade(book, row, self.due.weights[place])
+                book.keep(row)
+
+    def _prices(self, rows: np.ndarray | int) -> tuple[np.ndarray, np.ndarray]:
+        """Prices that fill at these bars, NaN for none; and prices that value: the last close instead."""
+        price = (self.tape.open if self.rules.fill == "next_open" else self.tape.close)[rows]
+        if self.tape.complete:
+            return price, price
+        return price, np.where(self.tape.traded[rows], price, self.events.marks[rows])
 
     def _trade(self, book: Book, row: int, wanted: np.ndarray) -> None:
-        price = (self.tape.open if self.rules.fill == "next_open" else self.tape.close)[row]
-        marks = price
-        if not self.tape.complete:
-            marks = np.where(self.tape.traded[row], price, self.events.marks[row])
+        price, marks = self._prices(row)
         held = np.flatnonzero(book.units)
         value = book.cash + float(book.units[held] @ marks[held])
         columns = np.flatnonzero(~np.isnan(wanted))

@@ -1,7 +1,8 @@
 """Corporate actions in and out, and the adjustment factors that follow from them.
 
-Promises: what a vendor takes back or corrects is marked withdrawn, never deleted, so that a read as of an earlier moment still
-sees it. A dividend's factor comes from the raw close before its ex-date and is made anew when that close changes.
+Promises: what a vendor takes back or corrects is marked withdrawn, never deleted, so that a read as of an
+earlier moment still sees it. A dividend's factor comes from the raw close before its ex-date and is made
+anew when that close changes.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from qfund.store.sources import Series
 
 _STAGE = "qfund_actions"
-LONGEST_CLOSURE = 15  # days: an older close than that is the far side of a hole, not the close before an ex-date
+LONGEST_CLOSURE = 15  # days: an older close is the far side of a hole, not the close before an ex-date
 _INSTANT = pa.timestamp("us", tz="UTC")
 
 _SAME = (
@@ -43,17 +44,18 @@ def write_actions(
     ids: Mapping[str, int],
     series: Series,
 ) -> int:
-    """Store a vendor's actions, and bring the adjustment factors of the instruments up to date; does not commit.
+    """Store a vendor's actions and renew the adjustment factors of the instruments; does not commit.
 
-    What comes for an instrument, a kind and an ex-date is the whole truth about them: stored actions there that
-    did not come again are withdrawn. Other dates are left alone, since a download may cover a part.
+    What comes for an instrument, a kind and an ex-date is the whole truth about them: stored actions there
+    that did not come again are withdrawn. Other dates are left alone, since a download may cover a part.
 
     Args:
         conn: an ADBC connection, see ``Store.transaction``.
         vendor: whose actions; known to the store.
         actions: what came.
         ids: symbol → instrument number; the factors of all of them are looked at, also without new actions.
-        series: where the closes for dividend factors are; other raw series of the vendor serve where it has none.
+        series: where the closes for dividend factors are; other raw series of the vendor serve where it has
+            none.
 
     Returns:
         How many actions were new.
@@ -82,7 +84,8 @@ def _store(
     cursor.adbc_ingest(_STAGE, _table(actions, ids, moment), mode="create", temporary=True)
     same, at = _SAME.format(vendor=vendor_id), moment.isoformat()
     gone = (
-        f"SELECT c.ca_id FROM sec.corporate_action c WHERE EXISTS (SELECT 1 FROM pg_temp.{_STAGE} s WHERE {same})"  # noqa: S608
+        "SELECT c.ca_id FROM sec.corporate_action c"  # noqa: S608 - our own names and numbers
+        f" WHERE EXISTS (SELECT 1 FROM pg_temp.{_STAGE} s WHERE {same})"
         f" AND NOT EXISTS (SELECT 1 FROM pg_temp.{_STAGE} s WHERE {same} AND {_EQUAL})"
     )
     cursor.execute(
@@ -92,8 +95,9 @@ def _store(
         " WHERE withdrawn_at IS NULL AND ca_id IN (SELECT ca_id FROM gone)"
     )
     cursor.execute(
-        "WITH added AS (INSERT INTO sec.corporate_action (vendor_id, instrument_id, kind, ex_date, new_rate,"  # noqa: S608
-        " old_rate, cash_amount, currency, price_factor, vendor_ref, known_at)"
+        "WITH added AS (INSERT INTO sec.corporate_action"  # noqa: S608 - our own names and numbers
+        " (vendor_id, instrument_id, kind, ex_date, new_rate, old_rate, cash_amount, currency, price_factor,"
+        " vendor_ref, known_at)"
         " SELECT DISTINCT ON (s.instrument_id, s.kind, s.ex_date, s.new_rate, s.old_rate, s.cash_amount)"
         f" {vendor_id}, s.instrument_id, s.kind, s.ex_date, s.new_rate::numeric, s.old_rate::numeric,"
         f" s.cash_amount::numeric, s.currency, s.price_factor, s.vendor_ref, s.known_at FROM pg_temp.{_STAGE} s"
@@ -153,13 +157,13 @@ SELECT c.ca_id, c.instrument_id, c.kind, c.ex_date, c.new_rate::text, c.old_rate
                     AND s.price_kind = 'trade') s
           CROSS JOIN LATERAL (
                  (SELECT b.session, b.close, 0 AS packed FROM sec.bar_1d b
-                   WHERE b.instrument_id = c.instrument_id AND b.source_id = s.source_id AND b.session < c.ex_date
-                     AND b.session >= c.ex_date - {longest_closure}
+                   WHERE b.instrument_id = c.instrument_id AND b.source_id = s.source_id
+                     AND b.session < c.ex_date AND b.session >= c.ex_date - {longest_closure}
                    ORDER BY b.session DESC LIMIT 1)
                  UNION ALL
                  (SELECT d.session, d.close[cardinality(d.close)], 1 FROM sec.bar_1m_day d
-                   WHERE d.instrument_id = c.instrument_id AND d.source_id = s.source_id AND d.session < c.ex_date
-                     AND d.session >= c.ex_date - {longest_closure}
+                   WHERE d.instrument_id = c.instrument_id AND d.source_id = s.source_id
+                     AND d.session < c.ex_date AND d.session >= c.ex_date - {longest_closure}
                    ORDER BY d.session DESC LIMIT 1)) x
           WHERE c.kind = 'dividend'
           ORDER BY x.packed, x.session DESC, s.source_id <> {source} LIMIT 1) p ON true
@@ -197,9 +201,11 @@ def _refresh(cursor: Any, vendor_id: int, ids: list[int], series: Series, moment
 
 def _standing(cursor: Any, vendor_id: int, ids: list[int], series: Series) -> list[_Standing]:
     listed = ",".join(map(str, ids))
-    cursor.execute(_STANDING.format(
+    cursor.execute(
+        _STANDING.format(
             source=series.source_id, vendor=vendor_id, ids=listed, longest_closure=LONGEST_CLOSURE
-        ))
+        )
+    )
     return [
         _Standing(
             ca_id=row[0],
@@ -228,7 +234,7 @@ def _factor_table(rows: list[tuple[Any, ...]], vendor_id: int) -> pa.Table:
 
 
 def _action(symbol: str, row: Sequence[Any], vendor_ref: str = "") -> CorporateAction:
-    """kind, ex_date, new_rate, old_rate, cash_amount, currency, price_factor, known_at; exact numbers as text."""
+    """From kind, ex_date, new_rate, old_rate, cash_amount (as text), currency, price_factor, known_at."""
 
     def exact(value: str | None) -> Decimal | None:
         return None if value is None else Decimal(value)
@@ -266,8 +272,8 @@ def read_actions(
         symbols: whose.
         since: first ex-date.
         until: last ex-date.
-        as_of: timezone-aware moment: only what was known and not withdrawn then; None for what stands now. See
-            ``bars`` for moments before the store knew the vendor.
+        as_of: timezone-aware moment: only what was known and not withdrawn then; None for what stands now.
+            See ``bars`` for moments before the store knew the vendor.
         vendor: whose symbols and actions; None: of the vendor that was stored first.
 
     Raises:

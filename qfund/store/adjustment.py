@@ -1,7 +1,7 @@
 """Adjustment on read: prices and volumes of a block carried across splits and dividends.
 
-Promises: the factors known at a moment, no others; each applies to all sessions before its ex-date. The block's own
-arrays are changed, nothing stored is.
+Promises: the factors known at a moment, no others; each applies to all sessions before its ex-date. The
+block's own arrays are changed, nothing stored is.
 """
 
 from __future__ import annotations
@@ -42,7 +42,9 @@ def apply(store: Store, series: Series, block: Block, wanted: list[str], as_of: 
     with store.sql.connect() as connection:
         rows = connection.exec_driver_sql(
             "SELECT a.instrument_id, a.ex_date, a.price_factor, a.volume_factor"
-            "  FROM sec.adjustment a JOIN sec.vendor v USING (vendor_id) JOIN sec.corporate_action c USING (ca_id)"
+            "  FROM sec.adjustment a"
+            "  JOIN sec.vendor v USING (vendor_id)"
+            "  JOIN sec.corporate_action c USING (ca_id)"
             " WHERE v.name = %s AND a.instrument_id = ANY (%s) AND a.kind = ANY (%s)"
             "   AND (%s::timestamptz IS NULL OR a.known_at <= %s)"
             "   AND (a.withdrawn_at IS NULL OR a.withdrawn_at > %s) AND (NOT %s OR c.stored_at <= %s)",

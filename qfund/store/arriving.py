@@ -1,7 +1,8 @@
-"""Bars on their way in: symbols become instrument numbers, rows get their order, what cannot be a bar is refused.
+"""Bars on their way in: symbols become numbers, rows get their order, what cannot be a bar is refused.
 
-Promises: afterwards rows are unique and sorted by instrument, session and time, no value is missing or infinite. Two rows
-for one bar are one if they are equal, and an error if they are not: never a guess. It repairs nothing.
+Promises: afterwards rows are unique and sorted by instrument, session and time, no value is missing or
+infinite. Two rows for one bar are one if they are equal, and an error if they are not: never a guess. It
+repairs nothing.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ class Arriving:
         ids: instrument numbers, int32.
         days: sessions, int32 days since 1970-01-01.
         times: starts of minute bars, int64 microseconds since 1970-01-01 UTC; empty for daily bars.
-        values: the five fields as float64 arrays and, when given, ``vwap`` and ``trades`` as Arrow (nulls allowed).
+        values: the five fields as float64 arrays and, when given, ``vwap`` and ``trades`` as Arrow (nulls
+            allowed).
     """
 
     ids: np.ndarray
@@ -54,8 +56,9 @@ def arriving(table: pa.Table, ids: Mapping[str, int], timeframe: Timeframe) -> A
     """Check and order a table of bars.
 
     Args:
-        table: ``symbol`` (string), ``session`` (date32), ``ts`` (timestamp[us, UTC], minute bars only: start of
-            the bar), ``open high low close volume`` (float64), optionally ``vwap`` (float64) and ``trades``.
+        table: ``symbol`` (string), ``session`` (date32), ``ts`` (timestamp[us, UTC], minute bars only:
+            start of the bar), ``open high low close volume`` (float64), optionally ``vwap`` (float64) and
+            ``trades``.
         ids: symbol → instrument number.
         timeframe: length of the bars.
 
@@ -114,7 +117,7 @@ def _numbers(symbols: pa.ChunkedArray, ids: Mapping[str, int]) -> np.ndarray:
             details={"symbols": unknown},
         )
     numbers = np.array([ids[name] for name in names], dtype=np.int32)
-    return numbers[encoded.indices.to_numpy(zero_copy_only=False)]
+    return np.asarray(numbers[encoded.indices.to_numpy(zero_copy_only=False)])
 
 
 def _in_order(rows: Arriving, ids: Mapping[str, int]) -> Arriving:

@@ -1,12 +1,13 @@
 """Bars in and out: Arrow to Postgres through COPY, Postgres to time × symbol frames.
 
-Promises: bars are stored raw and adjusted when read. A write counts what was new, changed and the same, keeps the old
-values of what changed, and is part of the caller's transaction. Writers of one series wait for each other.
+Promises: bars are stored raw and adjusted when read. A write counts what was new, changed and the same,
+keeps the old values of what changed, and is part of the caller's transaction. Writers of one series wait
+for each other.
 
 As of a moment, a read shows what this store could have answered then: bars stored later are left out, bars
-changed later show their old values, corporate actions learned later are not applied. For a moment before the
-store knew the series at all, that would be nothing; there it shows the sessions that were over by then, in the oldest
-values stored, adjusted by the actions that were known.
+changed later show their old values, corporate actions learned later are not applied. For a moment before
+the store knew the series at all, that would be nothing; there it shows the sessions that were over by then,
+in the oldest values stored, adjusted by the actions that were known.
 """
 
 from __future__ import annotations
@@ -124,7 +125,7 @@ def read_bars(
         )
     ids = securities.instruments(store, list(dict.fromkeys(symbols)), vendor=series.vendor)
     with translated():
-        block = reading.read(store, series, list(ids.values()), since, until, as_of)
+        block = reading.read(store, series, list(ids.values()), since, until, as_of=as_of)
         kinds = adjustment.kinds(series.basis, adjust)
         if kinds and block.rows:
             adjustment.apply(store, series, block, kinds, as_of)

@@ -46,7 +46,8 @@ def facts(store: Store) -> StoreFacts:
     with translated(), store.sql.connect() as connection:
         before = datetime.now(UTC)
         version, size, there = connection.exec_driver_sql(
-            "SELECT current_setting('server_version'), pg_database_size(current_database()), clock_timestamp()"
+            "SELECT current_setting('server_version'), pg_database_size(current_database()),"
+            " clock_timestamp()"
         ).one()
         here = before + (datetime.now(UTC) - before) / 2
     return StoreFacts(

@@ -1,7 +1,7 @@
 """Coverage: what has been asked of a vendor and is final; and the runs that asked.
 
-Promises: a gap is calendar minus coverage, so that "asked, and there was none" is never asked again. Coverage only grows. An
-ingest run's row tells what it did even when it was killed.
+Promises: a gap is calendar minus coverage, so that "asked, and there was none" is never asked again.
+Coverage only grows. An ingest run's row tells what it did even when it was killed.
 """
 
 from __future__ import annotations
@@ -101,10 +101,11 @@ class Status:
 
 
 _STATUS = """
-SELECT n.symbol, v.name, s.feed, s.basis, s.hours, c.timeframe, b.first, b.last, coalesce(b.bars, 0),
-       coalesce(b.sessions, 0), coalesce(e.calendar, CASE WHEN s.hours = 'always' THEN '24/7' ELSE 'XNYS' END),
-       (SELECT array_agg(lower(r)) FROM unnest(c.sessions) r),
-       (SELECT array_agg(upper(r) - 1) FROM unnest(c.sessions) r), c.updated_at
+SELECT n.symbol, v.name AS vendor, s.feed, s.basis, s.hours, c.timeframe, b.first, b.last,
+       coalesce(b.bars, 0) AS bars, coalesce(b.sessions, 0) AS held,
+       coalesce(e.calendar, CASE WHEN s.hours = 'always' THEN '24/7' ELSE 'XNYS' END) AS calendar,
+       (SELECT array_agg(lower(r)) FROM unnest(c.sessions) r) AS starts,
+       (SELECT array_agg(upper(r) - 1) FROM unnest(c.sessions) r) AS ends, c.updated_at
   FROM ops.coverage c
   JOIN sec.source s USING (source_id)
   JOIN sec.vendor v USING (vendor_id)
@@ -113,15 +114,16 @@ SELECT n.symbol, v.name, s.feed, s.basis, s.hours, c.timeframe, b.first, b.last,
   JOIN LATERAL (SELECT x.symbol FROM sec.instrument_symbol x
                  WHERE x.instrument_id = c.instrument_id AND x.vendor_id = s.vendor_id
                  ORDER BY upper(x.valid) DESC NULLS FIRST LIMIT 1) n ON true
-  LEFT JOIN (SELECT '1d' AS timeframe, d.instrument_id, d.source_id, min(d.session) AS first, max(d.session) AS last,
-                    count(*) AS bars, count(*) AS sessions
+  LEFT JOIN (SELECT '1d' AS timeframe, d.instrument_id, d.source_id, min(d.session) AS first,
+                    max(d.session) AS last, count(*) AS bars, count(*) AS sessions
                FROM sec.bar_1d d GROUP BY 2, 3
               UNION ALL
              SELECT '1m', m.instrument_id, m.source_id, min(m.session), max(m.session),
                     sum(cardinality(m.minute)), count(*)
                FROM sec.bar_1m_day m GROUP BY 2, 3) b
          ON (b.timeframe, b.instrument_id, b.source_id) = (c.timeframe, c.instrument_id, c.source_id)
- WHERE (%(vendor)s::text IS NULL OR v.name = %(vendor)s) AND (%(timeframe)s::text IS NULL OR c.timeframe = %(timeframe)s)
+ WHERE (%(vendor)s::text IS NULL OR v.name = %(vendor)s)
+   AND (%(timeframe)s::text IS NULL OR c.timeframe = %(timeframe)s)
  ORDER BY v.name, s.feed, c.timeframe, n.symbol
 """
 
@@ -131,17 +133,31 @@ def status(store: Store, vendor: str | None = None, timeframe: Timeframe | None 
     with translated(), store.sql.connect() as connection:
         rows = connection.exec_driver_sql(_STATUS, {"vendor": vendor, "timeframe": timeframe}).all()
     calendars = _calendars(rows)
-    found = []
-    for row in rows:
-        days = calendars[row[10]] if row[6] is not None else None
-        expected = 0 if days is None else _between(days, row[6], row[7])
-        spans = zip(row[11] or [], row[12] or [], strict=True)
-        final = 0 if days is None else sum(
-            _between(days, max(first, row[6]), min(last, row[7])) for first, last in spans
-        )  # fmt: skip
-        counts = (int(row[8]), expected, final, max(0, expected - int(row[9])))
-        found.append(Status(*row[:8], *counts, row[13]))
-    return found
+    return [_status(row, calendars) for row in rows]
+
+
+def _status(row: Any, calendars: Mapping[str, pd.DatetimeIndex]) -> Status:
+    expected = final = 0
+    if row.first is not None:
+        days = calendars[row.calendar]
+        expected = _between(days, row.first, row.last)
+        for first, last in zip(row.starts or [], row.ends or [], strict=True):
+            final += _between(days, max(first, row.first), min(last, row.last))
+    return Status(
+        symbol=row.symbol,
+        vendor=row.vendor,
+        feed=row.feed,
+        basis=row.basis,
+        hours=row.hours,
+        timeframe=row.timeframe,
+        first=row.first,
+        last=row.last,
+        bars=int(row.bars),
+        expected=expected,
+        covered=final,
+        holes=max(0, expected - int(row.held)),
+        updated_at=row.updated_at,
+    )
 
 
 def _calendars(rows: Sequence[Any]) -> dict[str, pd.DatetimeIndex]:
@@ -150,9 +166,9 @@ def _calendars(rows: Sequence[Any]) -> dict[str, pd.DatetimeIndex]:
 
     ends: dict[str, Span] = {}
     for row in rows:
-        if row[6] is not None:
-            first, last = ends.get(row[10], (row[6], row[7]))
-            ends[row[10]] = (min(first, row[6]), max(last, row[7]))
+        if row.first is not None:
+            first, last = ends.get(row.calendar, (row.first, row.last))
+            ends[row.calendar] = (min(first, row.first), max(last, row.last))
     return {name: sessions(name, *span) for name, span in ends.items()}
 
 
@@ -228,8 +244,8 @@ def finish_run(
     """Note how an ingest ended; committed at once."""
     with translated(), store.sql.begin() as connection:
         connection.exec_driver_sql(
-            "UPDATE ops.ingest_run SET status = %s, counters = %s, error = %s, finished_at = clock_timestamp()"
-            " WHERE ingest_run_id = %s",
+            "UPDATE ops.ingest_run SET status = %s, counters = %s, error = %s,"
+            " finished_at = clock_timestamp() WHERE ingest_run_id = %s",
             (status, _json(counters), error, ingest_run_id),
         )
 
@@ -238,8 +254,8 @@ def recent_runs(store: Store, n: int = 20) -> list[IngestRun]:
     """The newest ingest runs, newest first."""
     with translated(), store.sql.connect() as connection:
         rows = connection.exec_driver_sql(
-            "SELECT r.ingest_run_id, v.name, r.dataset, r.params, r.status, r.counters, r.error, r.started_at,"
-            " r.finished_at FROM ops.ingest_run r JOIN sec.vendor v USING (vendor_id)"
+            "SELECT r.ingest_run_id, v.name, r.dataset, r.params, r.status, r.counters, r.error,"
+            " r.started_at, r.finished_at FROM ops.ingest_run r JOIN sec.vendor v USING (vendor_id)"
             " ORDER BY r.ingest_run_id DESC LIMIT %s",
             (n,),
         ).all()

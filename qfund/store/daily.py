@@ -16,6 +16,7 @@ from qfund.store.arriving import Arriving
 from qfund.store.sources import Series
 
 _STAGE = "qfund_arriving"
+_BATCH = 4000  # rows
 
 
 def write(cursor: Any, series: Series, rows: Arriving, run: int) -> tuple[int, int, int]:
@@ -28,7 +29,7 @@ def write(cursor: Any, series: Series, rows: Arriving, run: int) -> tuple[int, i
         _copy(cursor, series, keyed, run, moment)
         return len(rows), 0, 0
     cursor.adbc_ingest(_STAGE, keyed, mode="create", temporary=True)
-    counted = _upsert(cursor, series, rows, values, run, moment)
+    counted = _upsert(cursor, series, rows, values, run=run, moment=moment)
     cursor.execute(f"DROP TABLE pg_temp.{_STAGE}")  # a failure rolls its creation back
     return counted
 
@@ -77,7 +78,7 @@ def _any_stored(cursor: Any, series: Series, rows: Arriving, numbers: np.ndarray
 
 
 def _copy(cursor: Any, series: Series, keyed: pa.Table, run: int, moment: Any) -> None:
-    """COPY straight into the table: nothing is there that could be in the way, and no writer comes between."""
+    """COPY straight into the table: nothing there is in the way, and no writer comes between."""
     size = keyed.num_rows
     full = keyed
     for name, value, kind in (
@@ -86,11 +87,14 @@ def _copy(cursor: Any, series: Series, keyed: pa.Table, run: int, moment: Any) -
         ("source_id", series.source_id, pa.int16()),
     ):
         full = full.append_column(name, pa.repeat(pa.scalar(value, kind), size))
-    cursor.adbc_ingest("bar_1d", full, mode="append", db_schema_name="sec")
+    # Small batches: the server works on one while the next is encoded.
+    batches = full.combine_chunks().to_batches(max_chunksize=_BATCH)
+    reader = pa.RecordBatchReader.from_batches(full.schema, batches)
+    cursor.adbc_ingest("bar_1d", reader, mode="append", db_schema_name="sec")
 
 
 def _upsert(
-    cursor: Any, series: Series, rows: Arriving, values: list[str], run: int, moment: Any
+    cursor: Any, series: Series, rows: Arriving, values: list[str], *, run: int, moment: Any
 ) -> tuple[int, int, int]:
     cursor.execute(f"ANALYZE pg_temp.{_STAGE}")
     match = (
@@ -99,7 +103,7 @@ def _upsert(
     )
     old = ", ".join(f"b.{name}" for name in values)
     new = ", ".join(f"s.{name}" for name in values)
-    differs = f"({old}) IS DISTINCT FROM ({new})"
+    differs, at = f"({old}) IS DISTINCT FROM ({new})", moment.isoformat()
     cursor.execute(
         "SELECT count(*) FILTER (WHERE b.session IS NULL),"  # noqa: S608 - our own names and numbers
         f" count(*) FILTER (WHERE b.session IS NOT NULL AND {differs})"
@@ -108,10 +112,9 @@ def _upsert(
     fresh, changed = map(int, cursor.fetchone())
     if changed:
         cursor.execute(
-            "INSERT INTO sec.bar_revision (instrument_id, source_id, session, replaced_at, old_run_id,"  # noqa: S608
-            " new_run_id, open, high, low, close, volume, vwap, trades)"
-            f" SELECT b.instrument_id, b.source_id, b.session, '{moment.isoformat()}', b.ingest_run_id, {run},"
-            " b.open, b.high, b.low, b.close, b.volume, b.vwap, b.trades"
+            "INSERT INTO sec.bar_revision"  # noqa: S608 - our own names and numbers
+            " (instrument_id, source_id, session, replaced_at, old_run_id, new_run_id, open, high, low, close, volume, vwap, trades)"
+            f" SELECT b.instrument_id, b.source_id, b.session, '{at}', b.ingest_run_id, {run}, b.open, b.high, b.low, b.close, b.volume, b.vwap, b.trades"
             f" FROM pg_temp.{_STAGE} s JOIN sec.bar_1d b ON {match} WHERE {differs}"
         )
         taken = ", ".join(f"{name} = s.{name}" for name in values)
@@ -122,8 +125,9 @@ def _upsert(
     if fresh:
         names = ", ".join(values)
         cursor.execute(
-            f"INSERT INTO sec.bar_1d (instrument_id, session, {names}, stored_at, ingest_run_id, source_id)"  # noqa: S608
-            f" SELECT s.instrument_id, s.session, {new}, '{moment.isoformat()}', {run}, {series.source_id}"
+            "INSERT INTO sec.bar_1d"  # noqa: S608 - our own names and numbers
+            f" (instrument_id, session, {names}, stored_at, ingest_run_id, source_id)"
+            f" SELECT s.instrument_id, s.session, {new}, '{at}', {run}, {series.source_id}"
             f" FROM pg_temp.{_STAGE} s LEFT JOIN sec.bar_1d b ON {match} WHERE b.session IS NULL"
             " ORDER BY s.instrument_id, s.session"
         )

@@ -1,7 +1,7 @@
 """The store: a Postgres database, embedded or by URL, with qfund's schema in its newest form.
 
-Promises: whoever gets a ``Store`` can use it at once; the schema was migrated. Database errors leave ``open_store`` and
-``Store.transaction`` as qfund's own. A password is never shown.
+Promises: whoever gets a ``Store`` can use it at once; the schema was migrated. Database errors leave
+``open_store`` and ``Store.transaction`` as qfund's own. A password is never shown.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What a database's error means to the user: one table, used by everything that talks to Postgres.
 
-Promises: no message holds a password; the program's own errors pass unchanged; an error that the table does not know
-passes unchanged too, since it is qfund's own fault and its traceback is wanted.
+Promises: no message holds a password; the program's own errors pass unchanged; an error that the table does
+not know passes unchanged too, since it is qfund's own fault and its traceback is wanted.
 """
 
 from __future__ import annotations
@@ -35,13 +35,15 @@ _BY_STATE: Mapping[str, tuple[type[QfundError], str, str, str | None]] = {
     "42P01": (ConfigError, "STORE_SCHEMA", "The database's schema is not qfund's", "qfund db migrate"),
     "42P06": (ConfigError, "STORE_SCHEMA", "The database already has such a schema", _CHECK_URL),
     "42501": (ConfigError, "STORE_RIGHTS", "The database user may not do this", _CHECK_URL),
-    "53": (UpstreamError, "STORE_RESOURCES", "The database server is out of resources", "run the command again"),
+    "53": (UpstreamError, "STORE_RESOURCES", "The database server is out of resources",
+           "run the command again"),
     "53100": (UpstreamError, "DISK_FULL", "The disk is full; nothing that was committed is lost",
               "free some space and run the command again"),
     "55P03": (LockedError, "STORE_BUSY", "Another command holds the lock", "run the command again"),
     "57014": (TimeoutExpiredError, "STORE_TIMEOUT", "The database gave up a statement", None),
     "57P": (UpstreamError, "STORE_LOST", "The database server stopped", "run the command again"),
-    "58": (UpstreamError, "STORE_IO", "The database server cannot use its disk", "look into the server's log"),
+    "58": (UpstreamError, "STORE_IO", "The database server cannot use its disk",
+           "look into the server's log"),
     "XX001": (UpstreamError, "STORE_DAMAGED", "A page of the database is damaged", "restore a backup"),
     "XX002": (UpstreamError, "STORE_DAMAGED", "An index of the database is damaged", "restore a backup"),
 }  # fmt: skip

@@ -1,13 +1,14 @@
 """A tiny program that becomes a PostgreSQL program: as an unprivileged user, in its own session.
 
-Run by ``qfund.store.server`` as ``python -I -S launch.py JSON``; it imports the standard library only. PostgreSQL
-refuses to run as uid 0, so root's server runs as another user. That user often cannot enter root's folders; the
-answer is one *ambient capability* for the server's process (``capabilities(7)``), the smallest that suffices, and
-none when the paths can be reached without. It never changes the mode or the owner of anything.
+Run by ``qfund.store.server`` as ``python -I -S launch.py JSON``; it imports the standard library only.
+PostgreSQL refuses to run as uid 0, so root's server runs as another user. That user often cannot enter
+root's folders; the answer is one *ambient capability* for the server's process (``capabilities(7)``), the
+smallest that suffices, and none when the paths can be reached without. It never changes the mode or the
+owner of anything.
 
-The JSON object holds ``command`` (list), ``environment`` (dict), ``uid`` and ``gid`` (null: stay who we are),
-``reads`` and ``executes`` (paths that the user must reach), ``log`` (path: go to the background, in a session
-of its own, and print the process id; null: stay in the foreground).
+The JSON object holds ``command`` (list), ``environment`` (dict), ``uid`` and ``gid`` (null: stay who we
+are), ``reads`` and ``executes`` (paths that the user must reach), ``log`` (path: go to the background, in a
+session of its own, and print the process id; null: stay in the foreground).
 
 Exit codes of its own: 91 the user cannot be switched to or cannot reach a path (the reason is on stderr).
 """
@@ -90,7 +91,7 @@ def _choose(unread: str | None, unrun: str | None, permitted: int) -> int | None
 
 def _runs_only_for_owner(path: str) -> bool:
     """Whether the file's own bits, not only its folders, keep others from running it."""
-    return not os.stat(path).st_mode & 0o001
+    return not os.stat(path).st_mode & 0o001  # noqa: PTH116 - pathlib would double the start-up time
 
 
 def _become(uid: int, gid: int, reads: list[str], executes: list[str]) -> None:
@@ -136,7 +137,7 @@ def main(order: dict[str, Any]) -> NoReturn:
     os.umask(0o077)
     if order["log"] is not None:
         _to_background(order["log"])
-    os.execve(order["command"][0], order["command"], order["environment"])
+    os.execve(order["command"][0], order["command"], order["environment"])  # noqa: S606
 
 
 if __name__ == "__main__":

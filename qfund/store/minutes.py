@@ -1,8 +1,9 @@
 """Minute bars, packed: one row per instrument and session, holding arrays.
 
-Promises: bars that arrive for a session that is stored in part are merged into it by their minute; a session that does
-not change is not written; one that does leaves its old arrays in ``sec.session_revision``. The yearly partition
-is made when the first session of a year arrives. Runs in the caller's transaction.
+Promises: bars that arrive for a session that is stored in part are merged into it by their minute; a
+session that does not change is not written; one that does leaves its old arrays in
+``sec.session_revision``. The yearly partition is made when the first session of a year arrives. Runs in the
+caller's transaction.
 """
 
 from __future__ import annotations
@@ -62,14 +63,14 @@ def write(cursor: Any, series: Series, rows: Arriving, run: int) -> tuple[int, i
     fresh = _flat(rows)
     stored, since = _stored(cursor, series, rows, fresh.groups)
     if not len(stored.ids):
-        _copy(cursor, series, fresh, opens, run, lambda groups: _constant(moment, len(groups)))
+        _copy(cursor, series, fresh, opens, run=run, stored_at=lambda groups: _constant(moment, len(groups)))
         return len(rows), 0, 0
     merged, touched, counted = _merge(stored, fresh)
     if not len(touched):
         return counted
     _keep_old(cursor, series, touched, run, moment)
     changed = merged.take(np.isin(merged.groups, touched))
-    _copy(cursor, series, changed, opens, run, lambda groups: _stored_at(groups, since, moment))
+    _copy(cursor, series, changed, opens, run=run, stored_at=lambda groups: _stored_at(groups, since, moment))
     return counted
 
 
@@ -108,8 +109,8 @@ def _opens(calendar: str, rows: Arriving) -> dict[int, int]:
 def _ensure_partitions(cursor: Any, rows: Arriving) -> None:
     first, last = int(rows.first[:4]), int(rows.last[:4])
     cursor.execute(
-        "SELECT y FROM generate_series(%d, %d) y WHERE to_regclass('sec.bar_1m_day_' || y) IS NULL"
-        % (first, last)
+        f"SELECT y FROM generate_series({first}, {last}) y"  # noqa: S608 - numbers only
+        " WHERE to_regclass('sec.bar_1m_day_' || y) IS NULL"
     )
     missing = [int(row[0]) for row in cursor.fetchall()]
     if not missing:
@@ -193,7 +194,8 @@ def _keep_old(cursor: Any, series: Series, touched: np.ndarray, run: int, moment
     """Move the rows that will be replaced into the revisions."""
     ids, days = touched >> 32, (touched & 0xFFFF_FFFF) - (1 << 24)
     keys = (
-        f"source_id = {series.source_id} AND (instrument_id, session) IN (SELECT k.id, date '1970-01-01' + k.day"
+        f"source_id = {series.source_id} AND (instrument_id, session) IN"  # noqa: S608 - numbers only
+        " (SELECT k.id, date '1970-01-01' + k.day"
         f" FROM unnest('{pg_array(ids)}'::integer[], '{pg_array(days)}'::integer[]) AS k (id, day))"
     )
     columns = f"session_open, instrument_id, session, source_id, minute, {', '.join(FIELDS)}"
@@ -204,8 +206,10 @@ def _keep_old(cursor: Any, series: Series, touched: np.ndarray, run: int, moment
     cursor.execute(f"DELETE FROM sec.bar_1m_day WHERE {keys}")  # noqa: S608 - our own names and numbers
 
 
-def _copy(cursor: Any, series: Series, bars: _Flat, opens: dict[int, int], run: int, stored_at: Any) -> None:
-    """COPY the bars as packed rows."""
+def _copy(
+    cursor: Any, series: Series, bars: _Flat, opens: dict[int, int], *, run: int, stored_at: Any
+) -> None:
+    """COPY the bars as packed rows; ``stored_at`` gives the sessions' moments."""
     groups, starts = np.unique(bars.groups, return_index=True)
     offsets = pa.array(np.append(starts, len(bars.ids)).astype(np.int32))
     days = bars.days[starts]

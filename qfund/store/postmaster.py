@@ -185,9 +185,9 @@ def _run(order: list[str], *, said: str = "") -> str:
 def create(found: Programs, owner: Owner, data: Path, *, user: str, database: str) -> None:
     """Make a cluster with one superuser and one empty database in an empty folder.
 
-    Everything in it is UTF-8 in C.UTF-8 order, whatever the machine's locale. Whoever can reach the socket is let in,
-    and only the folder's owner can; when the owner is root's stand-in, only root and that user's own processes
-    with root's blessing may reach it, so the peer's uid is checked as well.
+    Everything in it is UTF-8 in C.UTF-8 order, whatever the machine's locale. Whoever can reach the socket is
+    let in, and only the folder's owner can. Root's server runs as a user that other programs may run as too;
+    there the caller's uid is checked as well.
 
     Raises:
         OSError: no space.
@@ -206,7 +206,7 @@ def create(found: Programs, owner: Owner, data: Path, *, user: str, database: st
 
 
 def _admit_root_only(data: Path, user: str) -> None:
-    """Other processes of ``nobody`` are strangers: let in root and, when it has a name, the folder's owner."""
+    """Other processes of ``nobody`` are strangers: only root and the folder's owner, unless nobody, get in."""
     holder = pwd.getpwuid(data.stat().st_uid).pw_name
     names = ["root"] if holder == SERVICE_USER else ["root", holder]
     (data / "pg_hba.conf").write_text("local all all peer map=qfund\n")
@@ -252,7 +252,7 @@ def _command_line(pid: int) -> str:
 
 
 def alive(pid: int, data: Path) -> bool:
-    """Whether a process is (still) the launcher or the server of this folder, and no stranger of the same id."""
+    """Whether a process is the launcher or the server of this folder, and no stranger of the same id."""
     return str(data) in _command_line(pid)
 
 
@@ -266,8 +266,8 @@ def cleared(data: Path) -> bool:
     """Remove a dead server's ``postmaster.pid`` that PostgreSQL itself would trust; False: not yet.
 
     PostgreSQL looks only whether some process has that id. After a reboot that may be a stranger, and in a
-    container whose first process reaps no children it may be the dead server itself. The file also guards against
-    orphaned backends, so it goes only when no process works in the folder any more.
+    container whose first process reaps no children it may be the dead server itself. The file also guards
+    against orphaned backends, so it goes only when no process works in the folder any more.
     """
     pid = _recorded(data)
     if pid is None or pid == os.getpid():

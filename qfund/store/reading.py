@@ -1,7 +1,7 @@
 """Stored bars into arrays: record batches are placed as they stream in, no long table is ever built.
 
-Promises: the peak of memory is the five arrays plus a few record batches. A block is laid out symbol by symbol in
-memory, so that columns of the frames made from it are contiguous.
+Promises: the peak of memory is the five arrays plus a few record batches. A block is laid out symbol by
+symbol in memory, so that columns of the frames made from it are contiguous.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Block:
 def session_index(days: np.ndarray, *, name: str | None = "session") -> pd.DatetimeIndex:
     """Naive midnights of days since 1970-01-01."""
     stamps = days.astype("datetime64[D]").astype("datetime64[us]")
-    return pd.DatetimeIndex(stamps, name=name, freq=None)
+    return pd.DatetimeIndex(stamps, name=name)
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,9 @@ class Selection:
         """The condition on a table of bars under the alias ``row``."""
         lowest, highest = int(self.numbers.min()), int(self.numbers.max())
         if highest - lowest + 1 == len(self.numbers):
-            chosen = f"BETWEEN {lowest} AND {highest}"  # a vendor's whole list: cheaper than a look-up per row
+            chosen = (
+                f"BETWEEN {lowest} AND {highest}"  # a vendor's whole list: cheaper than a look-up per row
+            )
         else:
             chosen = f"= ANY ('{{{','.join(map(str, self.numbers.tolist()))}}}'::integer[])"
         said = (
@@ -118,6 +120,7 @@ def read(
     numbers: Sequence[int],
     since: date,
     until: date,
+    *,
     as_of: datetime | None,
 ) -> Block:
     """The raw bars of some instruments, as one block.
@@ -195,7 +198,7 @@ def _span(cursor: Any, wanted: Selection) -> tuple[date, date] | None:
         f" AND b.session BETWEEN '{wanted.since}' AND '{wanted.until}' ORDER BY session"
     )
     cursor.execute(
-        f"SELECT min({probe} LIMIT 1)), max({probe} DESC LIMIT 1))"
+        f"SELECT min({probe} LIMIT 1)), max({probe} DESC LIMIT 1))"  # noqa: S608 - numbers only
         f" FROM unnest('{{{numbers}}}'::integer[]) AS k (id)"
     )
     first, last = cursor.fetchone()
@@ -213,7 +216,7 @@ def _empty(wanted: Selection, calendar: str) -> Block:
 def time_index(minutes: np.ndarray) -> pd.DatetimeIndex:
     """Timezone-aware UTC times of minutes since 1970-01-01."""
     stamps = minutes.astype("datetime64[m]").astype("datetime64[us]")
-    return pd.DatetimeIndex(stamps, name="time", freq=None).tz_localize("UTC")
+    return pd.DatetimeIndex(stamps, name="time").tz_localize("UTC")
 
 
 # ---------------------------------------------------------------- daily bars

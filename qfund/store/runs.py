@@ -1,7 +1,8 @@
 """Backtests that were run: what made them, what came out, and how many there have been.
 
-Promises: a run is named by what made it, so that saving an equal run again replaces it and counts once. The number of trials of
-a strategy never falls, also when runs are deleted. Numbers come back as they were saved, to the last bit.
+Promises: a run is named by what made it, so that saving an equal run again replaces it and counts once. The
+number of trials of a strategy never falls, also when runs are deleted. Numbers come back as they were
+saved, to the last bit.
 """
 
 from __future__ import annotations
@@ -26,11 +27,10 @@ if TYPE_CHECKING:
 
 _EQUITY = ("equity", "cash", "gross", "net", "benchmark")
 _TRADE = (
-    "symbol", "direction", "entered_at", "exited_at", "price_in", "price_out", "shares", "pnl", "pnl_pct", "fees",
-    "bars", "status", "mfe_pct", "mae_pct",
+    "symbol", "direction", "entered_at", "exited_at", "price_in", "price_out", "shares", "pnl", "pnl_pct",
+    "fees", "bars", "status", "mfe_pct", "mae_pct",
 )  # fmt: skip
 _POSITION = ("symbol", "shares", "price", "value")
-_WHOLE = 12  # digits of a run id
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +59,8 @@ class RunRecord:
         started_at: UTC.
         ended_at: UTC.
         report_path: where the report was written, None without.
-        equity: index time (naive sessions for daily bars, UTC for minutes); equity, cash, gross, net, benchmark.
+        equity: index time (naive sessions for daily bars, UTC for minutes); equity, cash, gross, net,
+            benchmark.
         trades: see ``qfund.backtest``; symbol, direction, entered_at, exited_at, price_in, …
         positions: what is held at the end; symbol, shares, price, value.
         orders: how many orders there were.
@@ -99,15 +100,11 @@ def save_run(store: Store, record: RunRecord) -> None:
     """Keep a run; an equal one that is there already is replaced. One transaction."""
     with translated(), store.sql.begin() as connection:
         strategy = _strategy_id(connection, record.strategy)
+        values = _run_values(record, strategy)
         connection.exec_driver_sql("DELETE FROM ops.run WHERE run_id = %s", (record.run_id,))
         connection.exec_driver_sql(
-            "INSERT INTO ops.run (run_id, run_type, strategy_id, code_sha256, git_commit, params, universe, timeframe,"
-            " adjust, since, until, data_asof, data_fingerprint, costs, rules, engine, warnings, orders, report_path,"
-            " started_at, ended_at) VALUES (%(run_id)s, %(run_type)s, %(strategy)s, %(code_sha256)s, %(git_commit)s,"
-            " %(params)s, %(symbols)s, %(timeframe)s, %(adjust)s, %(since)s, %(until)s, %(data_asof)s,"
-            " %(data_fingerprint)s, %(costs)s, %(rules)s, %(engine)s, %(warnings)s, %(orders)s, %(report_path)s,"
-            " %(started_at)s, %(ended_at)s)",
-            _run_values(record, strategy),
+            f"INSERT INTO ops.run ({', '.join(values)}) VALUES ({', '.join(f'%({k})s' for k in values)})",  # noqa: S608
+            values,
         )
         connection.exec_driver_sql(
             "INSERT INTO ops.run_performance (run_id, metrics) VALUES (%s, %s)",
@@ -135,7 +132,7 @@ def _run_values(record: RunRecord, strategy: int) -> dict[str, Any]:
     return (
         {name: getattr(record, name) for name in plain}
         | {name: _json(getattr(record, name)) for name in mappings}
-        | {"strategy": strategy, "symbols": list(record.symbols), "warnings": list(record.warnings)}
+        | {"strategy_id": strategy, "universe": list(record.symbols), "warnings": list(record.warnings)}
     )
 
 
@@ -192,17 +189,17 @@ def delete_run(store: Store, run_id: str) -> None:
 # ---------------------------------------------------------------- finding
 
 _RUN = """
-SELECT r.run_id, r.run_type, s.name, r.code_sha256, r.params, r.universe, r.timeframe, r.adjust, r.since, r.until,
-       r.data_asof, r.data_fingerprint, r.costs, r.rules, r.engine, coalesce(p.metrics, '{}'), r.warnings,
-       r.git_commit, r.started_at, r.ended_at, r.report_path, r.orders
+SELECT r.run_id, r.run_type, s.name AS strategy, r.code_sha256, r.params, r.universe AS symbols, r.timeframe,
+       r.adjust, r.since, r.until, r.data_asof, r.data_fingerprint, r.costs, r.rules, r.engine,
+       coalesce(p.metrics, '{}') AS metrics, r.warnings, r.git_commit, r.started_at, r.ended_at, r.report_path,
+       r.orders
   FROM ops.run r JOIN ops.strategy s USING (strategy_id) LEFT JOIN ops.run_performance p USING (run_id)
 """
 
 
-def _record(row: Any, **frames: pd.DataFrame) -> RunRecord:
-    return RunRecord(
-        *row[:5], tuple(row[5]), *row[6:16], tuple(row[16]), *row[17:21], orders=row[21], **frames
-    )
+def _record(row: Any, frames: Mapping[str, pd.DataFrame]) -> RunRecord:
+    lists = {name: tuple(getattr(row, name)) for name in ("symbols", "warnings")}
+    return RunRecord(**(dict(row._mapping) | lists | dict(frames)))  # noqa: SLF001 - SQLAlchemy's public name
 
 
 def find_run(store: Store, prefix: str) -> RunRecord:
@@ -230,7 +227,7 @@ def find_run(store: Store, prefix: str) -> RunRecord:
                 code="AMBIGUOUS_RUN",
             )
         found = (exact or rows)[0]
-        return _record(found, **_frames(connection, found[0], daily=found[6] == "1d"))
+        return _record(found, _frames(connection, found.run_id, daily=found.timeframe == "1d"))
 
 
 def _no_run(wanted: str) -> NotFoundError:
@@ -275,7 +272,7 @@ def list_runs(store: Store, strategy: str | None = None, limit: int = 20) -> lis
             _RUN + " WHERE (%s::text IS NULL OR s.name = %s) ORDER BY r.started_at DESC, r.run_id LIMIT %s",
             (strategy, strategy, limit),
         ).all()
-    return [_record(row) for row in rows]
+    return [_record(row, {}) for row in rows]
 
 
 def trials(store: Store, strategy: str) -> frozenset[str]:

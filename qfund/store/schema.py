@@ -1,7 +1,7 @@
 """The schema's revision: which one the database has, and the way to the one this program knows.
 
-Promises: migrations run in one transaction under a lock, so that two commands at once apply them once, and a killed one
-leaves the schema as it was. A schema newer than this program is never touched.
+Promises: migrations run in one transaction under a lock, so that two commands at once apply them once, and
+a killed one leaves the schema as it was. A schema newer than this program is never touched.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The securities master: instruments under dated symbols, per vendor; and the series that bars belong to.
 
-Promises: an instrument keeps its number for ever; a symbol names at most one instrument of a vendor on any day (the
-database refuses the second). Instruments are known per vendor. Nothing here deletes anything.
+Promises: an instrument keeps its number for ever; a symbol names at most one instrument of a vendor on any
+day (the database refuses the second). Instruments are known per vendor. Nothing here deletes anything.
 """
 
 from __future__ import annotations
@@ -62,9 +62,9 @@ def register(
 ) -> dict[str, int]:
     """Make a vendor's instruments known, or bring what is known of them up to date.
 
-    An instrument is recognised by the vendor's own reference, else by its symbol on overlapping dates. A symbol
-    that was used by another, delisted instrument names a new one. When a known reference comes with another
-    symbol, the old symbol ends yesterday and the new one starts today.
+    An instrument is recognised by the vendor's own reference, else by its symbol on overlapping dates. A
+    symbol that was used by another, delisted instrument names a new one. When a known reference comes with
+    another symbol, the old symbol ends yesterday and the new one starts today.
 
     Args:
         store: where to.
@@ -285,7 +285,8 @@ def instruments(
     names = list(symbols)
     with translated(), store.sql.connect() as connection:
         rows = connection.exec_driver_sql(
-            "SELECT s.symbol, s.instrument_id FROM sec.instrument_symbol s JOIN sec.vendor v USING (vendor_id)"
+            "SELECT s.symbol, s.instrument_id"
+            "  FROM sec.instrument_symbol s JOIN sec.vendor v USING (vendor_id)"
             " WHERE s.symbol = ANY (%s) AND (%s::text IS NULL OR v.name = %s)"
             "   AND (%s::date IS NULL OR s.valid @> %s::date)"
             " ORDER BY s.vendor_id DESC, upper(s.valid) NULLS LAST",

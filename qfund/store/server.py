@@ -1,7 +1,7 @@
 """The embedded PostgreSQL: one server per state folder, started by the first command, stopped by the last.
 
-Everything of it lives in ``<home>/postgres`` (mode 0700): ``data`` the cluster, ``server.log``, the socket and
-two lock files. No TCP port is opened. Promises:
+Everything of it lives in ``<home>/postgres`` (mode 0700): ``data`` the cluster, ``server.log``, the socket
+and two lock files. No TCP port is opened. Promises:
 
 - Commands share the server. ``start.lock`` serialises its creation and start; every user holds a shared lock
   on ``users.lock``, and whoever can turn that into an exclusive one at its end was the last and stops it.
@@ -22,7 +22,7 @@ import signal
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from qfund.errors import ConfigError, UpstreamError
@@ -153,34 +153,20 @@ def _locked(path: Path, kind: int, why: str, owner: Owner, on_wait: Waiting) -> 
 
 def _join(place: _Place, on_wait: Waiting) -> int:
     """Become a user of the running server, starting it when needed; returns the users' lock."""
-    try:
-        starting = _locked(
-            place.start_lock,
-            fcntl.LOCK_EX,
-            "waiting for another command that starts the database",
-            place.owner,
-            on_wait,
-        )
-    except OSError as error:
-        raise _disk_error(error, place.folder) from error
-    try:
-        users = _locked(
-            place.users_lock,
-            fcntl.LOCK_SH,
-            "waiting for another command that stops the database",
-            place.owner,
-            on_wait,
-        )
+    starts = "waiting for another command that starts the database"
+    stops = "waiting for another command that stops the database"
+    with ExitStack() as stack:
         try:
+            starting = _locked(place.start_lock, fcntl.LOCK_EX, starts, place.owner, on_wait)
+            stack.callback(os.close, starting)
+            users = _locked(place.users_lock, fcntl.LOCK_SH, stops, place.owner, on_wait)
+            undo = stack.enter_context(ExitStack())
+            undo.callback(os.close, users)
             _ensure_running(place, on_wait)
-        except BaseException:
-            os.close(users)
-            raise
-        return users
-    except OSError as error:
-        raise _disk_error(error, place.folder) from error
-    finally:
-        os.close(starting)
+            undo.pop_all()  # it runs: the lock is kept
+        except OSError as error:
+            raise _disk_error(error, place.folder) from error
+    return users
 
 
 def _leave(place: _Place, users: int) -> None:

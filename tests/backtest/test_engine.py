@@ -260,7 +260,7 @@ def test_a_delisted_position_is_closed_at_its_last_close_and_later_wishes_are_re
     assert sim.units["B"].iloc[[4, 5]].tolist() == [50, 0]
     last = sim.orders.iloc[-1]
     assert (last["reason"], last["reference_price"], last["time"]) == ("delisted", 7, bars.index[5])
-    assert sim.warnings == ("4 wishes for delisted symbols were refused, first at 2024-01-07.",)
+    assert sim.warnings == ("Refused for delisted symbols: 4 wishes, first at 2024-01-07.",)
     assert sim.refused == 4
 
 
@@ -297,7 +297,7 @@ def test_a_symbol_listed_in_the_middle_is_bought_at_its_first_open() -> None:
 def test_a_symbol_without_any_price_does_nothing_but_a_warning() -> None:
     sim = play(table({"A": [10.0] * 10, "B": [NAN] * 10}), {"A": {0: 0.5}, "B": {0: 0.5}})
     assert sim.equity.tolist() == [1000] * 10
-    assert sim.warnings == ("B has no prices in this period: its 1 wishes waited in vain.",)
+    assert sim.warnings == ("B has no prices in this period: 1 wish waited in vain.",)
 
 
 def test_sells_come_before_buys() -> None:
@@ -390,7 +390,7 @@ def test_a_payment_larger_than_the_cash_is_owed_until_sells_bring_money() -> Non
     assert sim.cash.iloc[[2, 3, 5, 6]].tolist() == pytest.approx([0, -30, -30, 485])
     assert sim.equity.tolist() == pytest.approx([1000] * 3 + [970] * 7)
     assert (
-        "Payments were larger than the cash at hand 1 times, first at 2024-01-04, at most by 30.00"
+        "Payments were larger than the cash at hand 1 time, first at 2024-01-04, at most by 30.00"
         in (sim.warnings[0])
     )
 

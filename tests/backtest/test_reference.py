@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from qfund.backtest import engine
 from qfund.backtest.costs import PRESETS, CostModel
 from qfund.backtest.engine import Market, Rules, probe, reference_orders, simulate
+from qfund.backtest.records import LOG_RECORD, ORDER_RECORD
 from qfund.market.bars import Bars
 from tests.backtest.paper import days
 
@@ -87,5 +87,5 @@ def test_the_record_types_lent_to_the_kernel_are_vectorbt_s_own() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from vectorbt.portfolio.enums import log_dt, order_dt
-    assert order_dt == engine.ORDER_RECORD
-    assert log_dt == engine.LOG_RECORD
+    assert order_dt == ORDER_RECORD
+    assert log_dt == LOG_RECORD

@@ -33,7 +33,12 @@ def query(store, text, *values):
 def shelf(store):
     """Closes 100, 104 | 2:1 split | 52, 51 | dividend 1.02 | 50."""
     made = Shelf(store)
-    made.write([("A", day, close, close + 1, close - 1, close, 1000) for day, close in zip(D, (100, 104, 52, 51, 50), strict=True)])
+    made.write(
+        [
+            ("A", day, close, close + 1, close - 1, close, 1000)
+            for day, close in zip(D, (100, 104, 52, 51, 50), strict=True)
+        ]
+    )
     return made
 
 
@@ -62,7 +67,8 @@ def test_the_sql_function_gives_what_the_reader_gives(shelf, store):
     rows = query(
         store,
         "SELECT session, open, high, low, close, volume FROM sec.bar_1d_adjusted(%s, %s, '2000-01-01', '2100-01-01', '{split,dividend}')",
-        shelf.ids["A"], shelf.series.source_id,
+        shelf.ids["A"],
+        shelf.series.source_id,
     )
     assert [row[0] for row in rows] == D
     for place, field in enumerate(("open", "high", "low", "close", "volume"), 1):
@@ -114,7 +120,9 @@ def test_a_corrected_action_replaces_the_first_one_and_a_past_reader_still_sees_
     first = soon()
     assert shelf.act(dividend(D[4], "2.04")) == 1
     np.testing.assert_allclose(shelf.read("A", adjust="all").close["A"].iloc[3], 51 * 0.96, rtol=1e-15)
-    np.testing.assert_allclose(shelf.read("A", adjust="all", as_of=first).close["A"].iloc[3], 51 * 0.98, rtol=1e-15)
+    np.testing.assert_allclose(
+        shelf.read("A", adjust="all", as_of=first).close["A"].iloc[3], 51 * 0.98, rtol=1e-15
+    )
     now = actions.read_actions(shelf.store, ["A"], since=ALWAYS[0], until=ALWAYS[1])
     assert [one.cash_amount for one in now] == [Decimal("2.04")]
 
@@ -129,8 +137,12 @@ def test_a_restated_close_makes_the_dividends_factor_anew(shelf):
     first = soon()
     shelf.write([("A", D[3], 51, 52, 50, 50.5, 1000), flat("A", D[0], 100)])
     shelf.act()
-    np.testing.assert_allclose(shelf.read("A", adjust="all").close["A"].iloc[3], 50.5 * (1 - 1.02 / 50.5), rtol=1e-15)
-    np.testing.assert_allclose(shelf.read("A", adjust="all", as_of=first).close["A"].iloc[3], 51 * 0.98, rtol=1e-15)
+    np.testing.assert_allclose(
+        shelf.read("A", adjust="all").close["A"].iloc[3], 50.5 * (1 - 1.02 / 50.5), rtol=1e-15
+    )
+    np.testing.assert_allclose(
+        shelf.read("A", adjust="all", as_of=first).close["A"].iloc[3], 51 * 0.98, rtol=1e-15
+    )
 
 
 def test_a_dividend_before_all_bars_waits_for_the_bars_before_it(store):
@@ -160,16 +172,46 @@ def test_minutes_are_adjusted_by_the_session_they_belong_to(shelf, store):
 
 def test_a_dividend_factor_comes_from_minutes_when_there_are_no_daily_bars(store):
     minutes = Shelf(store, timeframe="1m")
-    minutes.write([minute("A", at(2024, 1, 3, 20, 58), 90), minute("A", at(2024, 1, 3, 20, 59), 100), minute("A", at(2024, 1, 4, 14, 30), 99)])
+    minutes.write(
+        [
+            minute("A", at(2024, 1, 3, 20, 58), 90),
+            minute("A", at(2024, 1, 3, 20, 59), 100),
+            minute("A", at(2024, 1, 4, 14, 30), 99),
+        ]
+    )
     minutes.act(dividend(D[2], "1"))
     np.testing.assert_allclose(minutes.read("A", adjust="all").close["A"], [89.1, 99, 99], rtol=1e-15)
 
 
 def test_actions_come_back_as_they_went_in(shelf):
-    given = [split(D[2], "2", "1", vendor_ref="s-1", known_at=at(2024, 1, 1)), dividend(D[4], "0.123456789012345678")]
+    given = [
+        split(D[2], "2", "1", vendor_ref="s-1", known_at=at(2024, 1, 1)),
+        dividend(D[4], "0.123456789012345678"),
+    ]
     shelf.act(*given)
     read = actions.read_actions(shelf.store, ["A"], since=ALWAYS[0], until=ALWAYS[1], vendor="acme")
     assert read == given
     assert (read[0].vendor_ref, read[0].known_at) == ("s-1", at(2024, 1, 1))
     assert read[1].cash_amount == Decimal("0.123456789012345678")
     assert actions.read_actions(shelf.store, ["A"], since=D[3], until=D[3]) == []
+
+
+def test_a_factor_that_the_vendor_publishes_is_used_as_it_is(shelf):
+    shelf.act(dividend(D[4], "1.02", price_factor=0.9))
+    read = shelf.read("A", adjust="all")
+    np.testing.assert_allclose(read.close["A"], [90, 93.6, 46.8, 45.9, 50], rtol=1e-15)
+    [stored] = actions.read_actions(shelf.store, ["A"], since=ALWAYS[0], until=ALWAYS[1])
+    assert stored.price_factor == 0.9
+
+
+def test_a_close_from_the_far_side_of_a_hole_makes_no_factor(shelf):
+    """The hole is mended later; then the close before the ex-date is known, and its factor with it."""
+    late = date(2024, 3, 1)
+    shelf.write([("A", late, 40, 40, 40, 40, 1000)])
+    shelf.act(dividend(late, "1"))
+    assert shelf.read("A", adjust="all").close["A"].tolist() == [100, 104, 52, 51, 50, 40]
+    shelf.write([("A", date(2024, 2, 29), 20, 20, 20, 20, 1000)])
+    shelf.act()
+    np.testing.assert_allclose(
+        shelf.read("A", adjust="all").close["A"], [95, 98.8, 49.4, 48.45, 47.5, 19, 40], rtol=1e-15
+    )

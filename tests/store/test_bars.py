@@ -39,10 +39,12 @@ def test_a_first_write_is_new_and_a_second_equal_one_writes_nothing(store):
 def test_a_restatement_keeps_the_old_value_and_who_wrote_it(store):
     shelf = Shelf(store)
     shelf.write([("A", D[0], 10, 12, 9, 11, 100), flat("A", D[1], 5)], run=1)
-    assert shelf.write([("A", D[0], 10, 12, 9, 11.5, 100), flat("A", D[1], 5), flat("A", D[2], 6)], run=2) == Written(1, 1, 1)
-    assert query(store, "SELECT open, high, low, close, volume, old_run_id, new_run_id FROM sec.bar_revision") == [
-        (10, 12, 9, 11, 100, 1, 2)
-    ]
+    assert shelf.write(
+        [("A", D[0], 10, 12, 9, 11.5, 100), flat("A", D[1], 5), flat("A", D[2], 6)], run=2
+    ) == Written(1, 1, 1)
+    assert query(
+        store, "SELECT open, high, low, close, volume, old_run_id, new_run_id FROM sec.bar_revision"
+    ) == [(10, 12, 9, 11, 100, 1, 2)]
     assert shelf.read("A").close["A"].tolist() == [11.5, 5, 6]
     assert query(store, f"SELECT ingest_run_id FROM sec.bar_1d WHERE session = '{D[0]}'") == [(2,)]
 
@@ -53,7 +55,9 @@ def test_optional_columns_are_kept_and_nulls_in_them_are_equal(store):
     shelf = Shelf(store)
     shelf.list("A")
     table = daily_table([flat("A", D[0], 5), flat("A", D[1], 6)])
-    table = table.append_column("vwap", pa.array([5.5, None], pa.float64())).append_column("trades", pa.array([7, None], pa.int64()))
+    table = table.append_column("vwap", pa.array([5.5, None], pa.float64())).append_column(
+        "trades", pa.array([7, None], pa.int64())
+    )
     for expected in (Written(new=2), Written(same=2)):
         with store.transaction() as conn:
             assert bars.write_bars(conn, shelf.series, table, shelf.ids, ingest_run_id=1) == expected
@@ -63,7 +67,9 @@ def test_optional_columns_are_kept_and_nulls_in_them_are_equal(store):
 def test_repeated_equal_rows_count_once_and_different_ones_are_refused(store):
     shelf = Shelf(store)
     assert shelf.write([flat("A", D[1], 5), flat("A", D[0], 4), flat("A", D[1], 5)]) == Written(new=2)
-    with pytest.raises(DataQualityError, match=r"Two different bars came for A at 2024-01-04: open 7.0 and 8.0") as told:
+    with pytest.raises(
+        DataQualityError, match=r"Two different bars came for A at 2024-01-04: open 7.0 and 8.0"
+    ) as told:
         shelf.write([flat("A", D[2], 7), flat("A", D[3], 1), flat("A", D[2], 8)])
     assert told.value.code == "TWO_BARS"
     assert len(shelf.read("A")) == 2
@@ -93,7 +99,12 @@ def test_the_write_belongs_to_the_callers_transaction(store):
     shelf = Shelf(store)
     shelf.list("A")
     with pytest.raises(RuntimeError), store.transaction() as conn:
-        assert bars.write_bars(conn, shelf.series, daily_table([flat("A", D[0], 1)]), shelf.ids, ingest_run_id=1).new == 1
+        assert (
+            bars.write_bars(
+                conn, shelf.series, daily_table([flat("A", D[0], 1)]), shelf.ids, ingest_run_id=1
+            ).new
+            == 1
+        )
         raise RuntimeError("the caller changes its mind")
     assert len(shelf.read("A")) == 0
 
@@ -120,7 +131,9 @@ def test_a_session_that_the_calendar_does_not_have_is_shown_all_the_same(store):
     saturday = date(2024, 1, 6)
     shelf.write([flat("A", D[0], 1), flat("A", saturday, 2), flat("A", date(2024, 1, 8), 3)])
     assert shelf.read("A").close["A"].to_dict() == {
-        pd.Timestamp(D[0]): 1, pd.Timestamp(saturday): 2, pd.Timestamp(2024, 1, 8): 3
+        pd.Timestamp(D[0]): 1,
+        pd.Timestamp(saturday): 2,
+        pd.Timestamp(2024, 1, 8): 3,
     }
 
 
@@ -185,8 +198,13 @@ def test_any_sequence_of_writes_counts_and_holds_what_a_dictionary_would(store, 
         changes += changed
     read = shelf.read("A", "B", "C")
     stored = {
-        (symbol, D.index(stamp.date())): (float(read.close.loc[stamp, symbol]), float(read.volume.loc[stamp, symbol]))
-        for stamp in read.index for symbol in "ABC" if not np.isnan(read.close.loc[stamp, symbol])
+        (symbol, D.index(stamp.date())): (
+            float(read.close.loc[stamp, symbol]),
+            float(read.volume.loc[stamp, symbol]),
+        )
+        for stamp in read.index
+        for symbol in "ABC"
+        if not np.isnan(read.close.loc[stamp, symbol])
     }
     assert stored == model
     assert query(store, "SELECT count(*) FROM sec.bar_revision") == [(changes,)]
@@ -246,30 +264,48 @@ def test_minutes_are_packed_by_session_and_come_back_at_the_ends_of_their_bars(s
     assert shelf.write(rows) == Written(new=4)
     assert shelf.write(rows) == Written(same=4)
     read = shelf.read("A", "B")
-    assert read.index.tolist() == [pd.Timestamp(open_of(D[0], k + 1)) for k in (0, 1, 3)] + [pd.Timestamp(open_of(D[1], 390))]
+    assert read.index.tolist() == [pd.Timestamp(open_of(D[0], k + 1)) for k in (0, 1, 3)] + [
+        pd.Timestamp(open_of(D[1], 390))
+    ]
     assert read.sessions.tolist() == [pd.Timestamp(D[0])] * 3 + [pd.Timestamp(D[1])]
     np.testing.assert_array_equal(read.close["A"], [10, 11, 13, np.nan])
-    assert query(store, "SELECT session, minute FROM sec.bar_1m_day ORDER BY session") == [(D[0], [0, 1, 3]), (D[1], [389])]
-    assert query(store, "SELECT count(*), min(ts), max(ts) FROM sec.bar_1m") == [(4, open_of(D[0]), open_of(D[1], 389))]
-    assert query(store, "SELECT relname FROM pg_class WHERE relname ~ '^bar_1m_day_[0-9]+$'") == [("bar_1m_day_2024",)]
+    assert query(store, "SELECT session, minute FROM sec.bar_1m_day ORDER BY session") == [
+        (D[0], [0, 1, 3]),
+        (D[1], [389]),
+    ]
+    assert query(store, "SELECT count(*), min(ts), max(ts) FROM sec.bar_1m") == [
+        (4, open_of(D[0]), open_of(D[1], 389))
+    ]
+    assert query(store, "SELECT relname FROM pg_class WHERE relname ~ '^bar_1m_day_[0-9]+$'") == [
+        ("bar_1m_day_2024",)
+    ]
 
 
 def test_minutes_merge_into_a_session_that_is_there_in_part(store):
     shelf = Shelf(store, timeframe="1m")
     shelf.write([minute("A", open_of(D[0], k), 1) for k in (0, 1)] + [minute("A", open_of(D[1]), 1)])
     first = soon()
-    again = [minute("A", open_of(D[0], 1), 2), minute("A", open_of(D[0], 2), 3), minute("A", open_of(D[1]), 1)]
+    again = [
+        minute("A", open_of(D[0], 1), 2),
+        minute("A", open_of(D[0], 2), 3),
+        minute("A", open_of(D[1]), 1),
+    ]
     assert shelf.write(again, run=2) == Written(new=1, changed=1, same=1)
     assert shelf.read("A").close["A"].tolist() == [1, 2, 3, 1]
     assert shelf.read("A", as_of=first).close["A"].tolist() == [1, 1, 1]
-    assert query(store, "SELECT session, minute, close, old_run_id, new_run_id FROM sec.session_revision") == [
-        (D[0], [0, 1], [1, 1], 1, 2)
-    ]
+    assert query(
+        store, "SELECT session, minute, close, old_run_id, new_run_id FROM sec.session_revision"
+    ) == [(D[0], [0, 1], [1, 1], 1, 2)]
 
 
 def test_minute_bars_across_years_and_clock_changes(store):
     shelf = Shelf(store, timeframe="1m")
-    starts = [at(2023, 12, 29, 14, 30), at(2024, 3, 8, 14, 30), at(2024, 3, 11, 13, 30), at(2024, 7, 3, 13, 30)]
+    starts = [
+        at(2023, 12, 29, 14, 30),
+        at(2024, 3, 8, 14, 30),
+        at(2024, 3, 11, 13, 30),
+        at(2024, 7, 3, 13, 30),
+    ]
     shelf.write([minute("A", start, 1) for start in starts])
     assert query(store, "SELECT minute FROM sec.bar_1m_day") == [([0],)] * 4
     assert [stamp - timedelta(minutes=1) for stamp in shelf.read("A").index] == starts
@@ -289,7 +325,9 @@ def test_a_bar_off_the_minute_or_far_from_its_session_is_refused(store, start):
 
 
 minute_writes = st.lists(
-    st.dictionaries(st.tuples(st.sampled_from("AB"), st.integers(0, 1), st.integers(0, 4)), prices, max_size=8),
+    st.dictionaries(
+        st.tuples(st.sampled_from("AB"), st.integers(0, 1), st.integers(0, 4)), prices, max_size=8
+    ),
     max_size=4,
 )
 
@@ -311,7 +349,9 @@ def test_any_sequence_of_minute_writes_counts_and_holds_what_a_dictionary_would(
     places = {open_of(D[d], m + 1): (d, m) for d in (0, 1) for m in range(5)}
     stored = {
         (symbol, *places[stamp.to_pydatetime()]): float(read.close.loc[stamp, symbol])
-        for stamp in read.index for symbol in "AB" if not np.isnan(read.close.loc[stamp, symbol])
+        for stamp in read.index
+        for symbol in "AB"
+        if not np.isnan(read.close.loc[stamp, symbol])
     }
     assert stored == model
 

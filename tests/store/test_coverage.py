@@ -43,14 +43,32 @@ def test_status_counts_bars_sessions_and_holes(store):
     minutes.write([minute("A", at(2024, 1, 2, 14, 30 + k), 1) for k in range(3)])
     shelf.list("EMPTY")
     with store.transaction() as conn:
-        coverage.add_coverage(conn, shelf.series, {
-            shelf.ids["A"]: [(date(2023, 12, 1), date(2024, 1, 5))], shelf.ids["EMPTY"]: [(date(2024, 1, 2), date(2024, 1, 3))]
-        })
+        coverage.add_coverage(
+            conn,
+            shelf.series,
+            {
+                shelf.ids["A"]: [(date(2023, 12, 1), date(2024, 1, 5))],
+                shelf.ids["EMPTY"]: [(date(2024, 1, 2), date(2024, 1, 3))],
+            },
+        )
     daily, empty, packed = coverage.status(store)
     assert (daily.symbol, daily.first, daily.last) == ("A", date(2024, 1, 2), date(2024, 1, 8))
     assert (daily.bars, daily.expected, daily.covered, daily.holes) == (3, 5, 4, 2)
-    assert (empty.symbol, empty.first, empty.bars, empty.expected, empty.covered, empty.holes) == ("EMPTY", None, 0, 0, 0, 0)
-    assert (packed.timeframe, packed.feed, packed.bars, packed.expected, packed.holes) == ("1m", "synthetic", 3, 1, 0)
+    assert (empty.symbol, empty.first, empty.bars, empty.expected, empty.covered, empty.holes) == (
+        "EMPTY",
+        None,
+        0,
+        0,
+        0,
+        0,
+    )
+    assert (packed.timeframe, packed.feed, packed.bars, packed.expected, packed.holes) == (
+        "1m",
+        "synthetic",
+        3,
+        1,
+        0,
+    )
     assert [row.timeframe for row in coverage.status(store, vendor="acme", timeframe="1m")] == ["1m"]
     assert coverage.status(store, vendor="nobody") == []
 

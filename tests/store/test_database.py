@@ -35,15 +35,31 @@ def test_a_fresh_database_gets_the_newest_schema_by_itself_and_once(pg_server, t
         with open_store(url, tmp_path) as store:
             assert database.revision(store) == schema.HEAD
             assert database.migrate(store) == (schema.HEAD, schema.HEAD)
-            tables = query(store, "SELECT count(*) FROM information_schema.tables WHERE table_schema IN ('sec', 'ops')")
+            tables = query(
+                store, "SELECT count(*) FROM information_schema.tables WHERE table_schema IN ('sec', 'ops')"
+            )
         with open_store(url, tmp_path) as store:
-            assert query(store, "SELECT count(*) FROM information_schema.tables WHERE table_schema IN ('sec', 'ops')") == tables
+            assert (
+                query(
+                    store,
+                    "SELECT count(*) FROM information_schema.tables WHERE table_schema IN ('sec', 'ops')",
+                )
+                == tables
+            )
 
 
 def test_two_commands_that_migrate_at_once_do_it_once(pg_server, tmp_path):
     program = "import sys; from pathlib import Path; from qfund.store import open_store\nwith open_store(sys.argv[1], Path('.')) as store: print(store.url)"
     with pg_server.database(migrated=False) as url:
-        both = [subprocess.Popen([sys.executable, "-c", program, url], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+        both = [
+            subprocess.Popen(
+                [sys.executable, "-c", program, url],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            for _ in range(2)
+        ]
         for one in both:
             said, complained = one.communicate(timeout=60)
             assert (one.returncode, complained) == (0, "")
@@ -63,7 +79,10 @@ def test_the_newest_revision_is_the_last_of_the_files():
 def test_a_newer_schema_is_left_alone(store_url, tmp_path):
     with open_store(store_url, tmp_path) as store, store.sql.begin() as connection:
         connection.exec_driver_sql("UPDATE ops.schema_revision SET version_num = '9999'")
-    with pytest.raises(ConfigError, match=r"schema \(9999\) is newer than this qfund knows") as told, open_store(store_url, tmp_path):
+    with (
+        pytest.raises(ConfigError, match=r"schema \(9999\) is newer than this qfund knows") as told,
+        open_store(store_url, tmp_path),
+    ):
         pass
     assert told.value.exit_code == 3
     assert "upgrade qfund" in told.value.fix
@@ -88,20 +107,37 @@ def test_the_seeds_names_show_what_is_stored_and_refuse_writes(store):
     packed.write([minute("A", at(2024, 1, 2, 14, 30), 6)])
     assert query(store, "SELECT ticker, instrument, exchange_id FROM seed.symbol") == [("A", "equity", 5)]
     assert query(store, "SELECT abbrev FROM seed.exchange WHERE id = 5") == [("NYSE",)]
-    (daily,) = query(store, "SELECT stock_id, date_price, open_price, close_price, volume FROM seed.daily_data")
+    (daily,) = query(
+        store, "SELECT stock_id, date_price, open_price, close_price, volume FROM seed.daily_data"
+    )
     assert daily == (shelf.ids["A"], at(2024, 1, 2).replace(tzinfo=None), 5, 5, 7)
-    assert query(store, "SELECT date_price FROM seed.minute_data") == [(at(2024, 1, 2, 14, 30).replace(tzinfo=None),)]
-    names = [row[0] for row in query(store, "SELECT table_name FROM information_schema.views WHERE table_schema = 'seed' ORDER BY 1")]
+    assert query(store, "SELECT date_price FROM seed.minute_data") == [
+        (at(2024, 1, 2, 14, 30).replace(tzinfo=None),)
+    ]
+    names = [
+        row[0]
+        for row in query(
+            store, "SELECT table_name FROM information_schema.views WHERE table_schema = 'seed' ORDER BY 1"
+        )
+    ]
     assert names == [
         "daily_data", "data_vendor", "exchange", "minute_data", "position_performance", "positions", "run_information",
         "strategy_performance", "symbol",
     ]  # fmt: skip
     for name in names:
-        with pytest.raises(ConfigError, match="read-only") as told, store.transaction() as conn, conn.cursor() as cursor:
+        with (
+            pytest.raises(ConfigError, match="read-only") as told,
+            store.transaction() as conn,
+            conn.cursor() as cursor,
+        ):
             cursor.execute(f"INSERT INTO seed.{name} DEFAULT VALUES")
         assert told.value.code == "STORE_READ_ONLY"
     for statement in ("DELETE FROM seed.daily_data", "UPDATE seed.daily_data SET volume = 1"):
-        with pytest.raises(ConfigError, match="read-only"), store.transaction() as conn, conn.cursor() as cursor:
+        with (
+            pytest.raises(ConfigError, match="read-only"),
+            store.transaction() as conn,
+            conn.cursor() as cursor,
+        ):
             cursor.execute(statement)
 
 
@@ -127,9 +163,14 @@ def test_an_address_that_is_none_is_a_matter_of_configuration(address, says, tmp
     assert_hidden(told.value)
 
 
-@pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg2", "postgresql+psycopg", "POSTGRESQL+asyncpg"])
+@pytest.mark.parametrize(
+    "scheme", ["postgres", "postgresql", "postgresql+psycopg2", "postgresql+psycopg", "POSTGRESQL+asyncpg"]
+)
 def test_any_drivers_suffix_is_understood(scheme):
-    assert parse(f"{scheme}://u:p@h:1/d?sslmode=require").set(query={}).render_as_string() == "postgresql+psycopg2://u:***@h:1/d"
+    assert (
+        parse(f"{scheme}://u:p@h:1/d?sslmode=require").set(query={}).render_as_string()
+        == "postgresql+psycopg2://u:***@h:1/d"
+    )
 
 
 def assert_hidden(error: BaseException) -> None:
@@ -167,10 +208,12 @@ def test_a_server_that_never_answers_is_given_up(tmp_path):
 
 def test_something_else_that_answers_there_is_told(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as web:
+
         def answer():
             with closing(web.accept()[0]) as one:
                 one.recv(100)
                 one.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
         thread = threading.Thread(target=answer)
         thread.start()
         error = refusal(f"postgresql://u:{IN_URL}@127.0.0.1:{web.getsockname()[1]}/d", tmp_path)

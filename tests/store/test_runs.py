@@ -17,19 +17,58 @@ from tests.support.stored import at
 def record(run_id="a1b2c3d4e5f6", **changes):
     index = pd.DatetimeIndex(["2024-01-02", "2024-01-03"], name="session").as_unit("us")
     made = RunRecord(
-        run_id=run_id, run_type="backtest", strategy="sma_cross", code_sha256="c" * 64, params={"fast": 10, "x": 0.1},
-        symbols=("AAPL", "MSFT"), timeframe="1d", adjust="all", since=date(2024, 1, 2), until=date(2024, 1, 3),
-        data_asof=at(2024, 2, 1), data_fingerprint="f" * 16, costs={"name": "us-equities", "half_spread_bps": 1.0},
-        rules={"cash": 100000.0, "fill": "next_open"}, engine={"vectorbt": "1.2.0"},
-        metrics={"sharpe": {"value": 1 / 3, "reason": None}, "beta": {"value": None, "reason": "no benchmark"}},
-        warnings=("a, \"quoted\" warning", "another"), git_commit=None, started_at=at(2024, 2, 1, 10), ended_at=at(2024, 2, 1, 11),
+        run_id=run_id,
+        run_type="backtest",
+        strategy="sma_cross",
+        code_sha256="c" * 64,
+        params={"fast": 10, "x": 0.1},
+        symbols=("AAPL", "MSFT"),
+        timeframe="1d",
+        adjust="all",
+        since=date(2024, 1, 2),
+        until=date(2024, 1, 3),
+        data_asof=at(2024, 2, 1),
+        data_fingerprint="f" * 16,
+        costs={"name": "us-equities", "half_spread_bps": 1.0},
+        rules={"cash": 100000.0, "fill": "next_open"},
+        engine={"vectorbt": "1.2.0"},
+        metrics={
+            "sharpe": {"value": 1 / 3, "reason": None},
+            "beta": {"value": None, "reason": "no benchmark"},
+        },
+        warnings=('a, "quoted" warning', "another"),
+        git_commit=None,
+        started_at=at(2024, 2, 1, 10),
+        ended_at=at(2024, 2, 1, 11),
         report_path="reports/x.html",
-        equity=pd.DataFrame({"equity": [0.1 + 0.2, 100.0], "cash": [1 / 3, 2e-17], "gross": [float("nan"), 1.0], "net": [0.0, 1.0], "benchmark": [float("nan")] * 2}, index=index),
-        trades=pd.DataFrame({
-            "symbol": ["AAPL", "MSFT"], "direction": ["long", "short"], "entered_at": index, "exited_at": [index[1], pd.NaT],
-            "price_in": [1.1, 2.2], "price_out": [1 / 7, float("nan")], "shares": [3.5, 4.0], "pnl": [-1.0, 0.5], "pnl_pct": [-0.1, 0.2],
-            "fees": [0.01, 0.02], "bars": [1, 0], "status": ["closed", "open"], "mfe_pct": [0.1, 0.2], "mae_pct": [-0.1, -0.2],
-        }),
+        equity=pd.DataFrame(
+            {
+                "equity": [0.1 + 0.2, 100.0],
+                "cash": [1 / 3, 2e-17],
+                "gross": [float("nan"), 1.0],
+                "net": [0.0, 1.0],
+                "benchmark": [float("nan")] * 2,
+            },
+            index=index,
+        ),
+        trades=pd.DataFrame(
+            {
+                "symbol": ["AAPL", "MSFT"],
+                "direction": ["long", "short"],
+                "entered_at": index,
+                "exited_at": [index[1], pd.NaT],
+                "price_in": [1.1, 2.2],
+                "price_out": [1 / 7, float("nan")],
+                "shares": [3.5, 4.0],
+                "pnl": [-1.0, 0.5],
+                "pnl_pct": [-0.1, 0.2],
+                "fees": [0.01, 0.02],
+                "bars": [1, 0],
+                "status": ["closed", "open"],
+                "mfe_pct": [0.1, 0.2],
+                "mae_pct": [-0.1, -0.2],
+            }
+        ),
         positions=pd.DataFrame({"symbol": ["MSFT"], "shares": [-4.0], "price": [2.1], "value": [-8.4]}),
         orders=3,
     )
@@ -56,7 +95,11 @@ def test_a_run_comes_back_to_the_last_bit(store):
 def test_minute_runs_keep_their_times(store):
     index = pd.DatetimeIndex([at(2024, 1, 2, 14, 31), at(2024, 1, 2, 14, 32)], name="time").as_unit("us")
     saved = record(timeframe="1m")
-    saved = replace(saved, equity=saved.equity.set_index(index), trades=saved.trades.assign(entered_at=index, exited_at=[index[1], pd.NaT]))
+    saved = replace(
+        saved,
+        equity=saved.equity.set_index(index),
+        trades=saved.trades.assign(entered_at=index, exited_at=[index[1], pd.NaT]),
+    )
     runs.save_run(store, saved)
     found = runs.find_run(store, saved.run_id)
     pd.testing.assert_frame_equal(found.equity, saved.equity, check_exact=True)
@@ -65,7 +108,15 @@ def test_minute_runs_keep_their_times(store):
 
 def test_a_run_without_trades_or_equity_is_kept(store):
     empty = record()
-    runs.save_run(store, replace(empty, equity=empty.equity.iloc[:0], trades=empty.trades.iloc[:0], positions=empty.positions.iloc[:0]))
+    runs.save_run(
+        store,
+        replace(
+            empty,
+            equity=empty.equity.iloc[:0],
+            trades=empty.trades.iloc[:0],
+            positions=empty.positions.iloc[:0],
+        ),
+    )
     found = runs.find_run(store, empty.run_id)
     assert found.equity.empty
     assert found.trades.empty
@@ -106,7 +157,9 @@ def test_a_prefix_finds_one_run_and_several_are_named(store):
 
 def test_the_newest_runs_come_first(store):
     for day, (run_id, strategy) in enumerate([("a" * 12, "one"), ("b" * 12, "two"), ("c" * 12, "one")]):
-        runs.save_run(store, record(run_id, strategy=strategy, started_at=at(2024, 2, 1) + timedelta(days=day)))
+        runs.save_run(
+            store, record(run_id, strategy=strategy, started_at=at(2024, 2, 1) + timedelta(days=day))
+        )
     assert [run.run_id[0] for run in runs.list_runs(store)] == ["c", "b", "a"]
     assert [run.run_id[0] for run in runs.list_runs(store, strategy="one", limit=1)] == ["c"]
     assert runs.list_runs(store)[0].metrics["sharpe"]["value"] == 1 / 3

@@ -54,7 +54,9 @@ def test_a_renamed_instrument_keeps_its_number_and_its_bars(store):
     shelf = Shelf(store)
     shelf.ids = securities.register(store, "acme", [Listing("FB", "Facebook", vendor_ref="meta")])
     shelf.write([flat("FB", date(2024, 1, 2), 1)])
-    assert securities.register(store, "acme", [Listing("META", "Meta", vendor_ref="meta")]) == {"META": shelf.ids["FB"]}
+    assert securities.register(store, "acme", [Listing("META", "Meta", vendor_ref="meta")]) == {
+        "META": shelf.ids["FB"]
+    }
     assert shelf.read("META").close["META"].tolist() == [1]
     assert securities.instruments(store, ["FB"]) == {"FB": shelf.ids["FB"]}
     assert [one.symbol for one in securities.listings(store).values()] == ["META"]
@@ -72,7 +74,9 @@ def test_two_instruments_cannot_share_a_symbol_on_one_day(store):
 
 def test_the_database_itself_refuses_an_overlapping_symbol(store):
     (number,) = securities.register(store, "acme", [APPLE]).values()
-    connection = psycopg2.connect(store.sql.url.set(drivername="postgresql").render_as_string(hide_password=False))
+    connection = psycopg2.connect(
+        store.sql.url.set(drivername="postgresql").render_as_string(hide_password=False)
+    )
     try:
         with connection.cursor() as cursor, pytest.raises(psycopg2.errors.ExclusionViolation):
             cursor.execute(
@@ -87,7 +91,9 @@ def test_the_database_itself_refuses_an_overlapping_symbol(store):
 
 def test_venues_bring_their_calendar_and_unknown_ones_are_refused(store):
     securities.register(store, "acme", [Listing("VOD", "Vodafone", mic="XLON", currency="GBP")])
-    assert query(store, "SELECT calendar, timezone FROM sec.venue WHERE mic = 'XLON'") == [("XLON", "Europe/London")]
+    assert query(store, "SELECT calendar, timezone FROM sec.venue WHERE mic = 'XLON'") == [
+        ("XLON", "Europe/London")
+    ]
     with pytest.raises(DataQualityError, match="venue 'XXQQ' has no exchange calendar"):
         securities.register(store, "acme", [Listing("Q", "Q", mic="XXQQ")])
 

@@ -21,7 +21,9 @@ from tests.support.commands import OTHER, as_other, command, gid_of, kill_server
 from tests.support.commands import postmaster as server_of
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc")
-root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a file system or become another user")
+root = pytest.mark.skipif(
+    os.geteuid() != 0, reason="only root can mount a file system or become another user"
+)
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +102,9 @@ def test_many_commands_come_and_go(home):
             one.line("committed")
             one.go_on()
         assert [one.end()[0] for one in running] == [0] * 5
-    assert said(home, "names")[1].split()[1:] == sorted(f"v{n}{end}" for n in range(5) for end in ("", "-open"))
+    assert said(home, "names")[1].split()[1:] == sorted(
+        f"v{n}{end}" for n in range(5) for end in ("", "-open")
+    )
     assert server_of(home) is None
 
 
@@ -156,7 +160,16 @@ def test_a_server_killed_together_with_its_command_is_recovered(home):
 def test_a_stale_pid_file_that_names_a_stranger_is_no_obstacle(home):
     with subprocess.Popen(["sleep", "60"]) as stranger:
         try:
-            lines = [str(stranger.pid), str(home / "postgres" / "data"), "1", "5432", str(home / "postgres"), "", "1 1", "ready"]
+            lines = [
+                str(stranger.pid),
+                str(home / "postgres" / "data"),
+                "1",
+                "5432",
+                str(home / "postgres"),
+                "",
+                "1 1",
+                "ready",
+            ]
             stale = home / "postgres" / "data" / "postmaster.pid"
             stale.write_text("\n".join(lines) + "\n")
             if os.geteuid() == 0:
@@ -255,7 +268,12 @@ def small_disk(tmp_path):
     """A file system of 160 MB."""
     place = tmp_path / "disk"
     place.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=160m,mode=0755", "tmpfs", str(place)], capture_output=True, text=True, check=False)
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=160m,mode=0755", "tmpfs", str(place)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     if mounted.returncode:
         pytest.skip(f"no file system can be mounted here: {mounted.stderr.strip()}")
     yield place
@@ -335,7 +353,11 @@ def test_roots_server_runs_as_nobody_with_no_more_than_the_right_to_read(tmp_pat
     home = tmp_path / "home"
     home.mkdir(mode=0o700)
     with serving(home):
-        status = dict(line.split(":\t") for line in Path(f"/proc/{server_of(home)}/status").read_text().splitlines() if ":\t" in line)
+        status = dict(
+            line.split(":\t")
+            for line in Path(f"/proc/{server_of(home)}/status").read_text().splitlines()
+            if ":\t" in line
+        )
     assert status["Uid"].split() == [str(owner(home / "postgres")[0])] * 4
     assert status["Groups"].strip() == ""
     read_search = 1 << 2

@@ -54,7 +54,9 @@ def main(home: Path, what: str, *more: str) -> int:
     try:
         {"join": _join, "insert": _insert, "names": _names, "fill": _fill}[what](home, *more)
     except QfundError as error:
-        print("error", error.exit_code, error.code, error.message.replace("\n", " "), "|", error.fix, flush=True)
+        print(
+            "error", error.exit_code, error.code, error.message.replace("\n", " "), "|", error.fix, flush=True
+        )
         return error.exit_code
     return 0
 

@@ -21,11 +21,17 @@ OTHER = "nobody"
 class Command:
     """A running ``tests.support.client``, in a session of its own like a command in a terminal."""
 
-    def __init__(self, home: Path, *what: str, before: tuple[str, ...] = (), python: str = sys.executable) -> None:
+    def __init__(
+        self, home: Path, *what: str, before: tuple[str, ...] = (), python: str = sys.executable
+    ) -> None:
         paths = [str(REPOSITORY), *(path for path in sys.path if path.endswith("site-packages"))]
         self.process = subprocess.Popen(
             [*before, python, "-m", "tests.support.client", str(home), *what],
-            cwd="/", stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True,
+            cwd="/",
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
             env={"PATH": os.environ["PATH"], "PYTHONPATH": ":".join(paths), "PYTHONDONTWRITEBYTECODE": "1"},
         )
 
@@ -122,13 +128,20 @@ def as_other() -> dict[str, object]:
     )
     for python in tried:
         try:
-            if subprocess.run([*before, python, "-c", test], capture_output=True, check=False, cwd="/").returncode == 0:
+            if (
+                subprocess.run(
+                    [*before, python, "-c", test], capture_output=True, check=False, cwd="/"
+                ).returncode
+                == 0
+            ):
                 return {"before": before, "python": python}
         except OSError:
             continue
     # Reach the interpreter by capability; it can still write nowhere that an ordinary user cannot.
     before += ("--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search")
-    if subprocess.run([*before, sys.executable, "-c", "pass"], capture_output=True, check=False, cwd="/").returncode:
+    if subprocess.run(
+        [*before, sys.executable, "-c", "pass"], capture_output=True, check=False, cwd="/"
+    ).returncode:
         pytest.skip(f"no Python that the user {OTHER} may run")
     return {"before": before, "python": sys.executable}
 

@@ -34,9 +34,7 @@ def daily_table(rows: Iterable[Row]) -> pa.Table:
 def minute_table(rows: Iterable[Row]) -> pa.Table:
     listed = list(rows)
     table = daily_table([(row[0], *row[2:]) for row in listed])
-    return table.append_column(
-        "ts", pa.array([row[1] for row in listed], pa.timestamp("us", tz="UTC"))
-    )
+    return table.append_column("ts", pa.array([row[1] for row in listed], pa.timestamp("us", tz="UTC")))
 
 
 def flat(symbol: str, session: date, price: float, volume: float = 100.0) -> Row:
@@ -81,9 +79,20 @@ class Shelf:
         with self.store.transaction() as conn:
             return actions.write_actions(conn, self.vendor, some, self.ids, self.series)
 
-    def read(self, *symbols: str, adjust: str = "raw", as_of: datetime | None = None,
-             since: date = ALWAYS[0], until: date = ALWAYS[1]) -> Bars:
+    def read(
+        self,
+        *symbols: str,
+        adjust: str = "raw",
+        as_of: datetime | None = None,
+        since: date = ALWAYS[0],
+        until: date = ALWAYS[1],
+    ) -> Bars:
         return bars.read_bars(
-            self.store, symbols or sorted(self.ids), series=self.series, since=since, until=until,
-            adjust=adjust, as_of=as_of,
+            self.store,
+            symbols or sorted(self.ids),
+            series=self.series,
+            since=since,
+            until=until,
+            adjust=adjust,
+            as_of=as_of,
         )
