@@ -189,12 +189,12 @@ def timed(engine: str, rebalance: str, symbols: int, sessions: int, limit: float
     return found
 
 
-def compare(rebalance: str, symbols: int, sessions: int, limit: float) -> None:
+def compare(rebalance: str, symbols: int, sessions: int, limit: float, engines: list[str]) -> None:
     """One table: seconds, how many times qfund's, final equity, peak memory."""
     print(f"\n{rebalance} rebalancing, {symbols:,} symbols × {sessions:,} sessions")
     print(f"{'engine':20} {'seconds':>10} {'× qfund':>9} {'final equity':>16} {'peak MB':>9}")
     base = 0.0
-    for engine in ENGINES:
+    for engine in engines:
         few = 1 if engine == "backtesting" else symbols
         found, mark, factor = timed(engine, rebalance, few, sessions, limit), "", symbols / few
         if found is None:
@@ -222,13 +222,15 @@ def main() -> None:
     parser.add_argument("--rebalance", choices=REBALANCES)
     parser.add_argument("--symbols", type=int, default=1000)
     parser.add_argument("--sessions", type=int, default=2520)
+    parser.add_argument("--only", help="engines, separated by commas; the first is the measure", default="")
     parser.add_argument("--limit", type=float, default=600.0, help="seconds for each peer")
     given = parser.parse_args()
     if given.engine:
         worker(given.engine, given.rebalance, given.symbols, given.sessions)
         return
     for rebalance in REBALANCES if given.rebalance is None else (given.rebalance,):
-        compare(rebalance, given.symbols, given.sessions, given.limit)
+        engines = given.only.split(",") if given.only else list(ENGINES)
+        compare(rebalance, given.symbols, given.sessions, given.limit, engines)
 
 
 if __name__ == "__main__":

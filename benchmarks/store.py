@@ -26,13 +26,18 @@ import pandas as pd
 import psycopg2
 import pyarrow as pa
 
+from qfund.market.bars import FIELDS
 from qfund.market.instruments import Listing
 from qfund.market.sessions import sessions
 from qfund.store import Store, bars, open_store, securities
+from qfund.store.server import serving
 from qfund.store.sources import Series
 
 SPAN = (date(1990, 1, 1), date(2100, 1, 1))
-BARE = "open float8, high float8, low float8, close float8, volume float8, instrument_id int, session date, run int, source smallint"
+BARE = (
+    "open float8, high float8, low float8, close float8, volume float8,"
+    " instrument_id int, session date, run int, source smallint"
+)
 MEMORY = """
 import json, sys
 from pathlib import Path
@@ -94,32 +99,32 @@ def bare_copy(store: Store, table: pa.Table, ids: dict[str, int]) -> Callable[[]
     return copy
 
 
-def row_by_row(store: Store, table: pa.Table, ids: dict[str, int], series: Series) -> None:
+UPSERT = """
+INSERT INTO sec.bar_1d AS b
+  (instrument_id, source_id, session, open, high, low, close, volume, stored_at, ingest_run_id)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s, now(), 1)
+ON CONFLICT (instrument_id, source_id, session) DO UPDATE
+  SET open = excluded.open, high = excluded.high, low = excluded.low, close = excluded.close,
+      volume = excluded.volume
+  WHERE (b.open, b.high, b.low, b.close, b.volume) IS DISTINCT FROM
+        (excluded.open, excluded.high, excluded.low, excluded.close, excluded.volume)
+"""
+
+
+def row_by_row(url: str, table: pa.Table, ids: dict[str, int], series: Series) -> Callable[[], None]:
     """psycopg2's executemany of an upsert that leaves equal rows alone."""
     rows = [
-        (
-            ids[row["symbol"]],
-            series.source_id,
-            row["session"],
-            row["open"],
-            row["high"],
-            row["low"],
-            row["close"],
-            row["volume"],
-        )
+        (ids[row["symbol"]], series.source_id, row["session"], *(row[name] for name in FIELDS))
         for row in table.to_pylist()
     ]
-    connection = psycopg2.connect(store._address.render_as_string(hide_password=False))
-    with connection, connection.cursor() as cursor:
-        cursor.executemany(
-            "INSERT INTO sec.bar_1d AS b (instrument_id, source_id, session, open, high, low, close, volume, stored_at, ingest_run_id)"
-            " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, now(), 1) ON CONFLICT (instrument_id, source_id, session) DO UPDATE"
-            " SET open = excluded.open, high = excluded.high, low = excluded.low, close = excluded.close, volume = excluded.volume"
-            " WHERE (b.open, b.high, b.low, b.close, b.volume) IS DISTINCT FROM"
-            " (excluded.open, excluded.high, excluded.low, excluded.close, excluded.volume)",
-            rows,
-        )
-    connection.close()
+
+    def run() -> None:
+        connection = psycopg2.connect(url)
+        with connection, connection.cursor() as cursor:
+            cursor.executemany(UPSERT, rows)
+        connection.close()
+
+    return run
 
 
 def write(store: Store, table: pa.Table, ids: dict[str, int], series: Series) -> None:
@@ -127,7 +132,7 @@ def write(store: Store, table: pa.Table, ids: dict[str, int], series: Series) ->
         print(f"    {bars.write_bars(connection, series, table, ids, ingest_run_id=1)}")
 
 
-def writes(store: Store, table: pa.Table, ids: dict[str, int], series: Series) -> None:
+def writes(store: Store, url: str, table: pa.Table, ids: dict[str, int], series: Series) -> None:
     size = table.num_rows
     print(f"\nWrite {size:,} daily bars")
     bare = timed(
@@ -151,17 +156,13 @@ def writes(store: Store, table: pa.Table, ids: dict[str, int], series: Series) -
     numbers = ",".join(str(ids[name]) for name in set(few["symbol"].to_pylist()))
     execute(store, f"DELETE FROM sec.bar_1d WHERE instrument_id IN ({numbers})", "VACUUM ANALYZE sec.bar_1d")
     slow = timed(
-        "psycopg2 executemany of the same upsert, 20,000 rows",
-        len(few),
-        lambda: row_by_row(store, few, ids, series),
+        "psycopg2 executemany of the same upsert, 20,000 rows", len(few), row_by_row(url, few, ids, series)
     )
     slow_rate = len(few) / slow
-    print(
-        f"  ratio to the bare COPY: new {bare / fresh:.2f} (wanted 0.3), same {bare / same:.2f}, changed {bare / some:.2f}"
-    )
-    print(
-        f"  ratio to executemany: new {size / fresh / slow_rate:.0f} (wanted 50), same {size / same / slow_rate:.0f}"
-    )
+    print(f"  ratio to the bare COPY (wanted 0.3): new {bare / fresh:.2f}, same {bare / same:.2f},", end=" ")
+    print(f"changed {bare / some:.2f}")
+    print(f"  ratio to executemany (wanted 50): new {size / fresh / slow_rate:.0f},", end=" ")
+    print(f"same {size / same / slow_rate:.0f}")
 
 
 def with_pandas(store: Store, series: Series) -> dict[str, pd.DataFrame]:
@@ -172,9 +173,8 @@ def with_pandas(store: Store, series: Series) -> dict[str, pd.DataFrame]:
         store.sql,
     )
     return {
-        name: long.pivot(index="session", columns="instrument_id", values=name)
-        for name in bars.Bars.__annotations__
-        if name in long
+        name: long.pivot(index="session", columns="instrument_id", values=name)  # noqa: PD010 - no aggregation
+        for name in FIELDS
     }
 
 
@@ -208,9 +208,7 @@ def peak_of_read(url: str, names: list[str]) -> dict[str, int]:
         before = status("VmRSS")
         block = read(store, dict.fromkeys(names, 0), series)
         added = status("VmHWM") - before
-        frames = sum(
-            getattr(block, name).to_numpy().nbytes for name in ("open", "high", "low", "close", "volume")
-        )
+        frames = sum(getattr(block, name).to_numpy().nbytes for name in FIELDS)
     return {"added": added, "frames": frames}
 
 
@@ -222,23 +220,26 @@ def memory(url: str, ids: dict[str, int]) -> None:
         [sys.executable, "-c", MEMORY, url, json.dumps(list(ids))], capture_output=True, text=True, check=True
     )
     seen = json.loads(done.stdout.splitlines()[-1])
-    print(
-        f"\nMemory: the read adds {seen['added'] / 2**20:,.0f} MiB at its peak for frames of {seen['frames'] / 2**20:,.0f} MiB"
-    )
-    print(f"  ratio {seen['added'] / seen['frames']:.2f} (wanted 3 at the most)")
+    added, frames = seen["added"], seen["frames"]
+    print(f"\nMemory: the read adds {added >> 20} MiB at its peak for frames of {frames >> 20} MiB")
+    print(f"  ratio {added / frames:.2f} (wanted 3 at the most)")
 
 
 def main(symbols: int = 1000, length: int = 2520) -> None:
     table = universe(symbols, length)
-    with tempfile.TemporaryDirectory() as folder, open_store(None, Path(folder)) as store:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        serving(Path(folder)) as url,
+        open_store(url, Path(folder)) as store,
+    ):
         names = [f"S{n:04d}" for n in range(symbols)]
         ids = securities.register(store, "bench", [Listing(name, name) for name in names])
         series = securities.series(store, vendor="bench", timeframe="1d")
-        writes(store, table, ids, series)
+        writes(store, url, table, ids, series)
         execute(store, "TRUNCATE sec.bar_1d")
         write(store, table, ids, series)
         reads(store, ids, series, table.num_rows)
-        memory(store._address.render_as_string(hide_password=False), ids)
+        memory(url, ids)
 
 
 if __name__ == "__main__":

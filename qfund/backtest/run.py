@@ -26,7 +26,6 @@ from qfund.strategy.causality import Verdict, check
 from qfund.strategy.loading import Loaded
 from qfund.strategy.targets import checked_targets, remarks
 
-
 SAMPLES = 8  # moments at which look-ahead is tried in every backtest; `qfund strategy check` tries more
 
 

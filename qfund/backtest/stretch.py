@@ -51,6 +51,7 @@ def trade_stretch(
     *,
     filler: StretchFiller,
     unfilled: Unfilled,
+    floor: float,
 ) -> None:
     """Trade a stretch and write it into the book.
 
@@ -62,6 +63,7 @@ def trade_stretch(
         marks: float64 (k, symbols), positive: the price, or the last close of a symbol without a bar.
         filler: fills.
         unfilled: counts what was not filled.
+        floor: money of which a billionth is too little to be news.
     """
     # rounding around zero is neither money nor debt
     fills = filler(max(book.cash, 0.0), book.units, wanted, price, marks)
@@ -84,7 +86,7 @@ def trade_stretch(
     lines["commission"] = fills.commission
     lines["cash"] = flows
     book.extend(lines, rows, cash, after)
-    _count(unfilled, rows, wanted, price, before=before, value=value, fills=fills)
+    _count(unfilled, rows, wanted, price, before=before, value=value, fills=fills, floor=floor)
 
 
 def _positions(held: np.ndarray, fills: Fills, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
@@ -93,9 +95,14 @@ def _positions(held: np.ndarray, fills: Fills, shape: tuple[int, ...]) -> tuple[
     change[0] = held
     change[fills.row + 1, fills.column] = fills.shares
     total = np.cumsum(change, axis=0)
-    # against the largest position so far, so that the past does not depend on the future
-    largest = np.maximum.accumulate(np.abs(total), axis=0)
-    total[np.abs(total) <= FLAT * largest] = 0.0
+    size = np.abs(total)
+    flat = (change[1:] != 0) & (size[1:] <= FLAT * np.maximum(size[:-1], np.abs(change[1:])))
+    if (total[1:][flat] != 0).any():
+        numbers = np.arange(len(total))[:, None]
+        closed = np.vstack([np.zeros((1, shape[1]), dtype=bool), flat])
+        last = np.maximum.accumulate(np.where(closed, numbers, -1), axis=0)
+        left = np.take_along_axis(total, np.maximum(last, 0), axis=0)
+        total -= np.where(last >= 0, left, 0.0)
     return total[:-1], total[1:]
 
 
@@ -108,6 +115,7 @@ def _count(
     before: np.ndarray,
     value: np.ndarray,
     fills: Fills,
+    floor: float,
 ) -> None:
     """Count, like bar by bar, the buys that lacked more cash than the costs of their bar explain."""
     wish = ~np.isnan(wanted)
@@ -121,7 +129,7 @@ def _count(
     missing[missing <= 1e-9 * asked] = 0.0
     slips = np.abs(fills.shares) * np.abs(fills.price - price[fills.row, fills.column])
     costs = np.bincount(fills.row, fills.commission + slips, len(rows))
-    lacking = (missing * known).sum(axis=1) > costs * (1 + 1e-6) + 1e-9 * value
+    lacking = (missing * known).sum(axis=1) > costs * (1 + 1e-6) + 1e-9 * np.maximum(value, floor)
     for row in np.flatnonzero(lacking | (value <= 0)):
         if value[row] <= 0:
             unfilled.refuse(int(rows[row]), int(np.count_nonzero(wanted[row, wish[row]])))

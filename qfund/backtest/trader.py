@@ -74,12 +74,12 @@ class Trader:
 
     def _trade_all(self, book: Book, first: int, last: int) -> None:
         """Trade the due rows ``first:last``, between which no event lies."""
-        exact = self.costs.proportional and self.rules.fractional
+        exact = self.most_rows > 1 and self.costs.proportional and self.rules.fractional
         for start in range(first, last, self.most_rows):
             stop = min(start + self.most_rows, last)
             rows = self.due.rows[start:stop]
             # something owed is a matter of its own; less than rounding is nothing
-            if exact and len(rows) > 1 and book.cash >= -NOISE * self.rules.cash:
+            if exact and book.cash >= -NOISE * self.rules.cash:
                 price, marks = self._prices(rows)
                 trade_stretch(
                     book,
@@ -89,6 +89,7 @@ class Trader:
                     np.where(np.isnan(marks), 1.0, marks),
                     filler=self.stretch_filler,
                     unfilled=self.unfilled,
+                    floor=self.rules.cash,
                 )
                 continue
             for place, row in enumerate(rows.tolist(), start):
@@ -136,7 +137,7 @@ class Trader:
 
     def _slack(self, value: float, reference: np.ndarray) -> float:
         """Money that may stay uninvested without a word: rounding, and one share when shares are whole."""
-        return 1e-9 * value + (0.0 if self.rules.fractional else float(reference.max()))
+        return 1e-9 * max(value, self.rules.cash) + (0.0 if self.rules.fractional else float(reference.max()))
 
     def _fill(self, cash: float, change: np.ndarray, reference: np.ndarray) -> np.ndarray:
         """Fill orders in their order: (3, k) signed shares, fill price, commission; zero where unfilled."""

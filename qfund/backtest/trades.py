@@ -7,7 +7,8 @@ cash in lieu belong to the trade that held the shares.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
 from itertools import pairwise
 
 import numpy as np
@@ -16,6 +17,8 @@ import pandas as pd
 from qfund.backtest.book import FLAT, Kind
 from qfund.backtest.events import Calendar
 from qfund.backtest.inputs import Fill, Tape
+
+SOME = 50_000  # lines that are worked on at a time
 
 
 def round_trips(
@@ -48,9 +51,7 @@ def round_trips(
         the way against ``price_in``, in percent, never below and never above zero.
     """
     growth = events.growth(len(tape.index))
-    parts = _parts(lines, growth)
-    starts = np.flatnonzero((parts.before == 0) & (parts.change != 0))
-    trips = _trips(parts, starts, tape, events, growth)
+    trips = _join([_trips(_parts(part, growth), tape, events, growth) for part in _by_symbol(lines)])
     best, worst = _excursions(trips, highs, lows, fill, growth)
     last = len(tape.index) - 1
     scale = trips.growth
@@ -107,14 +108,38 @@ class _Trips:
     growth: np.ndarray  # shares of the entry bar for one share of the first bar
 
 
-def _parts(lines: np.ndarray, growth: dict[int, np.ndarray]) -> _Parts:
-    order = np.argsort(lines["column"], kind="stable")
-    column, row = (lines[name][order].astype(np.int64) for name in ("column", "row"))
-    kind, shares, price, commission, cash = (
-        lines[name][order] for name in ("kind", "shares", "price", "commission", "cash")
+def _by_symbol(lines: np.ndarray) -> Iterator[np.ndarray]:
+    """The lines ordered by symbol, some symbols at a time: millions at once would not fit the caches."""
+    columns = lines["column"]
+    order = np.argsort(columns, kind="stable")
+    stops = np.cumsum(np.bincount(columns)) if len(lines) else np.array([0])
+    start = 0
+    while start < len(lines):
+        # as many whole symbols as fit, at least one
+        place = max(int(np.searchsorted(stops, start + SOME, "right")) - 1, 0)
+        stop = int(stops[place])
+        if stop <= start:
+            stop = int(stops[np.searchsorted(stops, start, "right")])
+        yield lines[order[start:stop]]
+        start = stop
+
+
+def _join(found: list[_Trips]) -> _Trips:
+    if not found:
+        nothing, numbers = np.empty(0), np.empty(0, dtype=np.int64)
+        given = {item.name: nothing for item in fields(_Trips)}
+        whole = dict.fromkeys(("column", "entered", "exited"), numbers)
+        return _Trips(**{**given, **whole, "open": nothing.astype(bool)})
+    return _Trips(
+        **{item.name: np.concatenate([getattr(part, item.name) for part in found]) for item in fields(_Trips)}
     )
+
+
+def _parts(lines: np.ndarray, growth: dict[int, np.ndarray]) -> _Parts:
+    column, row = lines["column"].astype(np.int64), lines["row"].astype(np.int64)
+    price, commission, cash = (lines[name] for name in ("price", "commission", "cash"))
     scale = _scale(column, row, growth)
-    change = np.where(kind == Kind.DIVIDEND, 0.0, shares) / scale
+    change = np.where(lines["kind"] == Kind.DIVIDEND, 0.0, lines["shares"]) / scale
     before, after = _positions(column, change)
     crossing = before * after < 0
     if not crossing.any():
@@ -170,13 +195,8 @@ def _shifted(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
     return before
 
 
-def _trips(
-    parts: _Parts,
-    starts: np.ndarray,
-    tape: Tape,
-    events: Calendar,
-    growth: dict[int, np.ndarray],
-) -> _Trips:
+def _trips(parts: _Parts, tape: Tape, events: Calendar, growth: dict[int, np.ndarray]) -> _Trips:
+    starts = np.flatnonzero((parts.before == 0) & (parts.change != 0))
     ends = (np.append(starts[1:], len(parts.column)) - 1)[: len(starts)]
     column, side = parts.column[starts], np.sign(parts.after[starts])
     entering = np.abs(parts.after) > np.abs(parts.before)

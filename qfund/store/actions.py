@@ -100,7 +100,8 @@ def _store(
         " vendor_ref, known_at)"
         " SELECT DISTINCT ON (s.instrument_id, s.kind, s.ex_date, s.new_rate, s.old_rate, s.cash_amount)"
         f" {vendor_id}, s.instrument_id, s.kind, s.ex_date, s.new_rate::numeric, s.old_rate::numeric,"
-        f" s.cash_amount::numeric, s.currency, s.price_factor, s.vendor_ref, s.known_at FROM pg_temp.{_STAGE} s"
+        f" s.cash_amount::numeric, s.currency, s.price_factor, s.vendor_ref, s.known_at"
+        f" FROM pg_temp.{_STAGE} s"
         f" WHERE NOT EXISTS (SELECT 1 FROM sec.corporate_action c WHERE {same} AND {_EQUAL})"
         " RETURNING 1) SELECT count(*) FROM added"
     )

@@ -181,4 +181,4 @@ def _keys(rows: Arriving) -> np.ndarray:
         return rows.ids.astype(np.int64) << 32 | rows.days.astype(np.int64) + (1 << 24)
     groups = np.unique(rows.ids, return_inverse=True)[1].astype(np.int64)
     seconds = rows.times // 1_000_000  # the session follows from the time
-    return groups << 40 | seconds + (1 << 38)
+    return np.asarray(groups << 40 | seconds + (1 << 38))

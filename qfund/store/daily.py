@@ -17,6 +17,8 @@ from qfund.store.sources import Series
 
 _STAGE = "qfund_arriving"
 _BATCH = 4000  # rows
+_KEPT = ", ".join((*FIELDS, "vwap", "trades"))
+_KEPT_OF_B = ", ".join(f"b.{name}" for name in (*FIELDS, "vwap", "trades"))
 
 
 def write(cursor: Any, series: Series, rows: Arriving, run: int) -> tuple[int, int, int]:
@@ -113,8 +115,8 @@ def _upsert(
     if changed:
         cursor.execute(
             "INSERT INTO sec.bar_revision"  # noqa: S608 - our own names and numbers
-            " (instrument_id, source_id, session, replaced_at, old_run_id, new_run_id, open, high, low, close, volume, vwap, trades)"
-            f" SELECT b.instrument_id, b.source_id, b.session, '{at}', b.ingest_run_id, {run}, b.open, b.high, b.low, b.close, b.volume, b.vwap, b.trades"
+            f" (instrument_id, source_id, session, replaced_at, old_run_id, new_run_id, {_KEPT})"
+            f" SELECT b.instrument_id, b.source_id, b.session, '{at}', b.ingest_run_id, {run}, {_KEPT_OF_B}"
             f" FROM pg_temp.{_STAGE} s JOIN sec.bar_1d b ON {match} WHERE {differs}"
         )
         taken = ", ".join(f"{name} = s.{name}" for name in values)

@@ -54,14 +54,10 @@ class Store:
         connection = self.dbapi()
         try:
             with faults.translated(secret=self._secret):
-                try:
-                    yield connection
-                except BaseException:
-                    connection.rollback()
-                    raise
+                yield connection
                 connection.commit()
         finally:
-            connection.close()
+            connection.close()  # what was not committed goes with it
 
     @property
     def _secret(self) -> str | None:

@@ -206,7 +206,7 @@ def create(found: Programs, owner: Owner, data: Path, *, user: str, database: st
 
 
 def _admit_root_only(data: Path, user: str) -> None:
-    """Other processes of ``nobody`` are strangers: only root and the folder's owner, unless nobody, get in."""
+    """Other processes of ``nobody`` are strangers: root and the folder's owner, unless nobody, get in."""
     holder = pwd.getpwuid(data.stat().st_uid).pw_name
     names = ["root"] if holder == SERVICE_USER else ["root", holder]
     (data / "pg_hba.conf").write_text("local all all peer map=qfund\n")

@@ -125,8 +125,8 @@ def _strategy_id(connection: Connection, name: str) -> int:
 
 def _run_values(record: RunRecord, strategy: int) -> dict[str, Any]:
     plain = (
-        "run_id", "run_type", "code_sha256", "git_commit", "timeframe", "adjust", "since", "until", "data_asof",
-        "data_fingerprint", "orders", "report_path", "started_at", "ended_at",
+        "run_id", "run_type", "code_sha256", "git_commit", "timeframe", "adjust", "since", "until",
+        "data_asof", "data_fingerprint", "orders", "report_path", "started_at", "ended_at",
     )  # fmt: skip
     mappings = ("params", "costs", "rules", "engine")
     return (
@@ -191,8 +191,8 @@ def delete_run(store: Store, run_id: str) -> None:
 _RUN = """
 SELECT r.run_id, r.run_type, s.name AS strategy, r.code_sha256, r.params, r.universe AS symbols, r.timeframe,
        r.adjust, r.since, r.until, r.data_asof, r.data_fingerprint, r.costs, r.rules, r.engine,
-       coalesce(p.metrics, '{}') AS metrics, r.warnings, r.git_commit, r.started_at, r.ended_at, r.report_path,
-       r.orders
+       coalesce(p.metrics, '{}') AS metrics, r.warnings, r.git_commit, r.started_at, r.ended_at,
+       r.report_path, r.orders
   FROM ops.run r JOIN ops.strategy s USING (strategy_id) LEFT JOIN ops.run_performance p USING (run_id)
 """
 

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from qfund.backtest import engine
 from qfund.backtest.costs import PRESETS, CostModel
 from qfund.backtest.engine import Market, Rules, probe, reference_orders, simulate
 from qfund.backtest.records import LOG_RECORD, ORDER_RECORD
@@ -25,16 +26,16 @@ def reference(prices: np.ndarray, targets: np.ndarray, costs: CostModel, name: s
         return reference_orders(prices, targets, costs, 100_000.0, engine=name)
 
 
-def portfolio(seed: int) -> tuple[np.ndarray, np.ndarray, CostModel]:
+def portfolio(seed: int, wide: bool = False) -> tuple[np.ndarray, np.ndarray, CostModel]:
     """Random prices and weights: long only and fully invested, levered, or long and short."""
     draw = np.random.default_rng(seed)
-    rows, count = int(draw.integers(1, 40)), int(draw.integers(2, 8))
+    rows, count = int(draw.integers(1, 40)), engine.NARROW + 20 if wide else int(draw.integers(2, 8))
     prices = 40 * np.exp(np.cumsum(draw.normal(0, 0.03, (rows, count)), axis=0))
     targets = draw.dirichlet(np.ones(count), size=rows)
     if seed % 3 == 1:
         targets *= 1.4
     if seed % 3 == 2:
-        targets = draw.normal(0.1, 0.3, (rows, count))
+        targets = draw.normal(0.4, 1.2, (rows, count)) / count
     return prices, targets, COSTS[seed % len(COSTS)]
 
 
@@ -64,9 +65,10 @@ def test_both_engines_of_vectorbt_fill_the_same_orders(seed: int) -> None:
     pd.testing.assert_frame_equal(rust, numba, check_exact=True)
 
 
-@pytest.mark.parametrize("seed", range(60))
-def test_simulate_fills_what_the_public_api_fills(seed: int) -> None:
-    prices, targets, costs = portfolio(seed)
+@pytest.mark.parametrize("wide", [False, True], ids=["many bars at a time", "bar by bar"])
+@pytest.mark.parametrize("seed", range(40))
+def test_simulate_fills_what_the_public_api_fills(seed: int, wide: bool) -> None:
+    prices, targets, costs = portfolio(seed, wide)
     theirs = reference(prices, targets, costs, "rust")
     mine = ours(prices, targets, costs)
     # an order of a billionth of a share is rounding on either side

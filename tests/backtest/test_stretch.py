@@ -38,7 +38,7 @@ def played(world: World, most_rows: int) -> Simulation:
 
 
 @given(worlds())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_stretches_of_any_length_give_the_same_account(world: World) -> None:
     if not world.costs.proportional:
         return

@@ -89,14 +89,17 @@ def test_a_newer_schema_is_left_alone(store_url, tmp_path):
 
 
 def test_a_failed_migration_leaves_nothing(pg_server, tmp_path):
-    with pg_server.database(migrated=False) as url:
-        with closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
-            cursor.execute("CREATE SCHEMA sec")  # somebody else's
-            connection.commit()
-            with pytest.raises(ConfigError, match='schema "sec" already exists'), open_store(url, tmp_path):
-                pass
-            cursor.execute("SELECT to_regnamespace('ops') IS NULL, to_regnamespace('seed') IS NULL")
-            assert cursor.fetchone() == (True, True)
+    with (
+        pg_server.database(migrated=False) as url,
+        closing(psycopg2.connect(url)) as connection,
+        connection.cursor() as cursor,
+    ):
+        cursor.execute("CREATE SCHEMA sec")  # somebody else's
+        connection.commit()
+        with pytest.raises(ConfigError, match='schema "sec" already exists'), open_store(url, tmp_path):
+            pass
+        cursor.execute("SELECT to_regnamespace('ops') IS NULL, to_regnamespace('seed') IS NULL")
+        assert cursor.fetchone() == (True, True)
 
 
 def test_the_seeds_names_show_what_is_stored_and_refuse_writes(store):
@@ -254,10 +257,16 @@ def test_the_shown_address_hides_the_password(store):
 # ---------------------------------------------------------------- errors on the way
 
 
+def execute(store, *statements):
+    with store.transaction() as conn, conn.cursor() as cursor:
+        for statement in statements:
+            cursor.execute(statement)
+
+
 def test_an_error_undoes_the_transaction_and_comes_as_qfunds_own(store):
-    with pytest.raises(DataQualityError) as told, store.transaction() as conn, conn.cursor() as cursor:
-        cursor.execute("INSERT INTO sec.vendor (name) VALUES ('kept?')")
-        cursor.execute("INSERT INTO sec.vendor (name) VALUES (NULL)")
+    insert = "INSERT INTO sec.vendor (name) VALUES "
+    with pytest.raises(DataQualityError) as told:
+        execute(store, f"{insert} ('kept?')", f"{insert} (NULL)")
     assert told.value.details == {"sqlstate": "23502"}
     assert query(store, "SELECT count(*) FROM sec.vendor") == [(0,)]
 
@@ -291,14 +300,18 @@ def test_two_that_wait_for_each_other_are_not_a_crash(store):
     assert [error.exit_code for error in failed] == [75]
 
 
-def test_a_session_that_the_server_ended_is_a_lost_connection(store, pg_server):
-    with pytest.raises(UpstreamError) as told, store.transaction() as conn, conn.cursor() as cursor:
+def lose_the_connection(store, pg_server):
+    with store.transaction() as conn, conn.cursor() as cursor:
         cursor.execute("SELECT pg_backend_pid()")
         (pid,) = cursor.fetchone()
         with closing(psycopg2.connect(pg_server.address("postgres"))) as other, other.cursor() as killer:
-            killer.execute("SELECT pg_terminate_backend(%s)", (pid,))
+            killer.execute("SELECT pg_terminate_backend(%s, 10000)", (pid,))
         cursor.execute("SELECT count(*) FROM sec.vendor")
-        cursor.fetchone()
+
+
+def test_a_session_that_the_server_ended_is_a_lost_connection(store, pg_server):
+    with pytest.raises(UpstreamError) as told:
+        lose_the_connection(store, pg_server)
     assert told.value.code == "STORE_LOST"
 
 
