@@ -43,7 +43,9 @@ def test_the_same_backtest_twice_is_one_run(ready, project: Path):
 
 
 def test_the_command_in_the_document_repeats_the_run(ready):
-    told = document(ready(f"{SMA} --since 2012-06-01 --cost slippage_bps=7 --whole-shares --json")[1], "backtest")
+    told = document(
+        ready(f"{SMA} --since 2012-06-01 --cost slippage_bps=7 --whole-shares --json")[1], "backtest"
+    )
     again = document(ready(told["data"]["repeat"].removeprefix("qfund ") + " --json")[1], "backtest")
     assert again["data"]["run_id"] == told["data"]["run_id"]
     assert told["data"]["costs"]["slippage_bps"] == 7.0

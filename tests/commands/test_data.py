@@ -58,13 +58,13 @@ def test_show_prints_raw_bars_by_default(filled):
 
 
 def test_show_adjusts_as_asked(filled):
-    """IBM closed at 203.75 on 2012-05-07; 0.8560 were paid to whom held it: × (1 - 0.8560/203.75)."""
+    """IBM closed at 203.75 on 2012-05-07 and at 201.48 a day later without 0.85: the source divides by 1 + 0.85/201.48."""
     rows = {}
     for adjust in ("raw", "split", "all"):
         line = f"data show ibm --since 2012-05-07 --until 2012-05-07 --adjust {adjust} --json"
         (rows[adjust],) = document(filled(line)[1], "data.show")["data"]["rows"]
     assert rows["raw"]["close"] == rows["split"]["close"] == 203.75
-    assert rows["all"]["close"] == pytest.approx(203.75 - 0.8560, abs=1e-9)
+    assert rows["all"]["close"] == pytest.approx(203.75 / (1 + 0.85 / 201.48), rel=1e-6)
     assert rows["all"]["session"] == "2012-05-07"
 
 

@@ -18,9 +18,10 @@ def ran(command):
     for line in ("init", "ingest --vendor sample --symbols AAPL,IBM --since 2012-01-01"):
         assert command(line)[0] == 0
     ids = [
-        document(command(f"backtest strategies/sma_cross.py -p fast={fast} -p slow=20 --no-report --json")[1], "backtest")[
-            "data"
-        ]["run_id"]
+        document(
+            command(f"backtest strategies/sma_cross.py -p fast={fast} -p slow=20 --no-report --json")[1],
+            "backtest",
+        )["data"]["run_id"]
         for fast in (5, 8)
     ]
     return command, ids
@@ -66,7 +67,9 @@ def test_exported_files_hold_the_stored_numbers(ran, project: Path, form: str, r
     command, (first, _) = ran
     shown = document(command(f"runs show {first} --json")[1], "runs.show")["data"]
     told = document(command(f"runs export {first} --format {form} --json")[1], "runs.export")["data"]
-    assert [Path(name).name for name in told["files"]] == [f"{n}.{form}" for n in ("equity", "trades", "positions")]
+    assert [Path(name).name for name in told["files"]] == [
+        f"{n}.{form}" for n in ("equity", "trades", "positions")
+    ]
     equity = read(project / "exports" / first / f"equity.{form}")
     assert equity["equity"].tolist() == [row["equity"] for row in shown["equity"]]
     trades = read(project / "exports" / first / f"trades.{form}")
