@@ -33,6 +33,7 @@ from qfund.store import Store, bars, open_store, securities
 from qfund.store.server import serving
 from qfund.store.sources import Series
 
+MOST_IDS = 2**31 - 1
 SPAN = (date(1990, 1, 1), date(2100, 1, 1))
 BARE = (
     "open float8, high float8, low float8, close float8, volume float8,"
@@ -169,7 +170,8 @@ def with_pandas(store: Store, series: Series) -> dict[str, pd.DataFrame]:
     """The same rows, the way most people read them."""
     long = pd.read_sql(
         "SELECT instrument_id, session, open, high, low, close, volume FROM sec.bar_1d"
-        f" WHERE source_id = {series.source_id}",
+        f" WHERE source_id = {series.source_id} AND instrument_id BETWEEN 1 AND {MOST_IDS}"
+        f" AND session BETWEEN '{SPAN[0]}' AND '{SPAN[1]}'",
         store.sql,
     )
     return {

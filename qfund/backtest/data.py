@@ -105,7 +105,14 @@ def read(store: Store, query: Query) -> Data:
         )
 
     raw = bars_of(symbols, "raw")
-    known = actions.read_actions(store, (*symbols, *beside), since=since, until=until, as_of=query.as_of)
+    known = actions.read_actions(
+        store,
+        (*symbols, *beside),
+        since=since,
+        until=until,
+        as_of=query.as_of,
+        vendor=series.vendor,
+    )
     listed = securities.listings(store, vendor=series.vendor)
     gone = {symbol: listed[key].delisted_on for symbol, key in ids.items()}
     return Data(

@@ -126,26 +126,26 @@ def _in_order(rows: Arriving, ids: Mapping[str, int]) -> Arriving:
     if len(keys) < 2 or bool((keys[1:] > keys[:-1]).all()):
         return rows
     order = np.argsort(keys, kind="stable")
-    rows, keys = _taken(rows, order), keys[order]
+    rows, keys = taken(rows, order), keys[order]
     repeated = np.flatnonzero(keys[1:] == keys[:-1]) + 1
     if not len(repeated):
         return rows
     for name, column in rows.values.items():
-        values = _comparable(column)
+        values = comparable(column)
         differs = values[repeated] != values[repeated - 1]
         if differs.any():
             row = int(repeated[np.argmax(differs)])
             _refuse_two(rows, row, name, ids)
     kept = np.ones(len(keys), dtype=bool)
     kept[repeated] = False
-    return _taken(rows, kept)
+    return taken(rows, kept)
 
 
-def _comparable(column: np.ndarray | pa.Array) -> np.ndarray:
-    """Optional columns may hold nulls, which equal each other."""
+def comparable(column: np.ndarray | pa.Array) -> np.ndarray:
+    """Values to compare: optional columns may hold nulls, which equal each other and no number."""
     if isinstance(column, np.ndarray):
         return column
-    return np.asarray(pc.fill_null(column.cast(pa.float64()), -1.0).to_numpy(zero_copy_only=False))
+    return np.asarray(pc.fill_null(column.cast(pa.float64()), float("-inf")).to_numpy(zero_copy_only=False))
 
 
 def _refuse_two(rows: Arriving, row: int, name: str, ids: Mapping[str, int]) -> None:
@@ -153,7 +153,7 @@ def _refuse_two(rows: Arriving, row: int, name: str, ids: Mapping[str, int]) -> 
     when = str(np.int64(rows.days[row]).astype(_DAY))
     if len(rows.times):
         when = str(np.datetime64(int(rows.times[row]), "us")) + "Z"
-    one, two = (_comparable(rows.values[name])[k] for k in (row - 1, row))
+    one, two = (comparable(rows.values[name])[k] for k in (row - 1, row))
     raise DataQualityError(
         f"Two different bars came for {symbol} at {when}: {name} {one} and {two}.",
         code="TWO_BARS",
@@ -161,7 +161,8 @@ def _refuse_two(rows: Arriving, row: int, name: str, ids: Mapping[str, int]) -> 
     )
 
 
-def _taken(rows: Arriving, positions: np.ndarray) -> Arriving:
+def taken(rows: Arriving, positions: np.ndarray) -> Arriving:
+    """The rows of a mask or of positions, in that order."""
     times = rows.times[positions] if len(rows.times) else rows.times
     values = {
         name: column[positions] if isinstance(column, np.ndarray) else _arrow_taken(column, positions)
@@ -175,10 +176,15 @@ def _arrow_taken(column: pa.Array, positions: np.ndarray) -> pa.Array:
     return column.filter(chosen) if positions.dtype == bool else column.take(chosen)
 
 
+def group_keys(ids: np.ndarray, days: np.ndarray) -> np.ndarray:
+    """One int64 for each instrument and session, in their order."""
+    return ids.astype(np.int64) << 32 | days.astype(np.int64) + (1 << 24)
+
+
 def _keys(rows: Arriving) -> np.ndarray:
     """One int64 per row that orders rows; instruments are renumbered so that times fit beside them."""
     if not len(rows.times):
-        return rows.ids.astype(np.int64) << 32 | rows.days.astype(np.int64) + (1 << 24)
+        return group_keys(rows.ids, rows.days)
     groups = np.unique(rows.ids, return_inverse=True)[1].astype(np.int64)
     seconds = rows.times // 1_000_000  # the session follows from the time
     return np.asarray(groups << 40 | seconds + (1 << 38))

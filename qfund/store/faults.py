@@ -134,10 +134,10 @@ def _meaning(state: str, words: str) -> tuple[type[QfundError], str, str, str | 
 
 def clean(words: str, secret: str | None) -> str:
     """The first, telling line of a driver's message, on one line, without the password."""
-    line = re.sub(r"^(IO|INVALID_ARGUMENT|UNKNOWN|INTERNAL|INVALID_STATE|[A-Z_]+): ", "", words.strip())
-    line = next((part for part in line.splitlines() if part.strip()), "")
-    line = re.sub(r"^\[libpq\] ", "", line)
-    line = re.sub(r"^(ERROR|FATAL|PANIC):\s+", "", line).strip().rstrip(".")
+    words = re.sub(r"^[A-Z_]+: ", "", words.strip()).replace("[libpq] ", "")
+    server = re.search(r"(?:ERROR|FATAL|PANIC):\s+(.+)", words)
+    line = server[1] if server else next((part for part in words.splitlines() if part.strip()), "")
+    line = line.strip().rstrip(".")
     line = re.sub(r"(postgres(?:ql)?(?:\+\w+)?://[^:@/\s]*):[^\s]*@", r"\1:***@", line)
     if secret:
         line = line.replace(secret, "***")

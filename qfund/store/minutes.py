@@ -18,7 +18,7 @@ import pyarrow as pa
 from qfund.errors import DataQualityError
 from qfund.market.bars import FIELDS
 from qfund.market.sessions import opens_and_closes, sessions
-from qfund.store.arriving import Arriving
+from qfund.store.arriving import Arriving, group_keys
 from qfund.store.daily import begin, pg_array
 from qfund.store.reading import Block, Selection, calendar_of, time_index
 from qfund.store.sources import Series
@@ -47,7 +47,7 @@ class _Flat:
     @property
     def groups(self) -> np.ndarray:
         """One int64 for each instrument and session, increasing."""
-        return self.ids.astype(np.int64) << 32 | self.days.astype(np.int64) + (1 << 24)
+        return group_keys(self.ids, self.days)
 
     def take(self, rows: np.ndarray) -> _Flat:
         """The rows of a mask or of positions."""
@@ -138,7 +138,7 @@ def _stored(cursor: Any, series: Series, rows: Arriving, groups: np.ndarray) -> 
     )
     table = cursor.fetch_arrow_table().combine_chunks()
     ids, days, starts, lengths, values = _unpacked(table)
-    keys = ids.astype(np.int64) << 32 | days.astype(np.int64) + (1 << 24)
+    keys = group_keys(ids, days)
     since = dict(zip(keys.tolist(), table.column("stored_at").to_pylist(), strict=True))
     flat = _Flat(np.repeat(ids, lengths), np.repeat(days, lengths), starts, values)
     return flat.take(np.isin(flat.groups, groups)), since

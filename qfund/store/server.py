@@ -34,6 +34,7 @@ USER = "qfund"
 START_SECONDS = 300.0  # recovery after a crash replays up to max_wal_size
 RETRY_SECONDS = 15.0  # for the leftovers of a killed server to go
 STOP_SECONDS = 120.0
+LONGEST_LOG = 10 << 20  # bytes; a longer one is put aside before the next start
 POLL_SECONDS = 0.01
 
 Waiting = Callable[[str], None]
@@ -179,12 +180,15 @@ def _leave(place: _Place, users: int) -> None:
         pid = postmaster.running(place.data)
         if pid is None:
             return
+        sockets = postmaster.socket_in_use(place.data)
         os.kill(pid, signal.SIGINT)  # "fast": roll back what is open, write a checkpoint, end
         patience = time.monotonic() + STOP_SECONDS
         while postmaster.running(place.data) == pid and time.monotonic() < patience:
             time.sleep(POLL_SECONDS)
-    except ProcessLookupError:
-        return  # it ended by itself between the two looks
+        if sockets != place.folder and not any(sockets.iterdir()):
+            sockets.rmdir()  # the private folder for a socket whose path would have been too long
+    except (ProcessLookupError, FileNotFoundError, UpstreamError):
+        return  # it ended by itself between two looks
     finally:
         os.close(users)
 
@@ -196,7 +200,7 @@ def _ensure_running(place: _Place, on_wait: Waiting) -> None:
     """A server that answers, whatever the last command left behind; the start lock is held."""
     programs = postmaster.programs()
     for leftover in place.folder.glob("data.new-*"):
-        shutil.rmtree(leftover, ignore_errors=True)
+        _remove(leftover)
     if not (place.data / "PG_VERSION").exists():
         on_wait("creating the database")
         _create(place, programs)
@@ -204,6 +208,14 @@ def _ensure_running(place: _Place, on_wait: Waiting) -> None:
     deadline = time.monotonic() + RETRY_SECONDS
     while not _started(place, programs, deadline, on_wait):
         time.sleep(0.2)
+
+
+def _remove(leftover: Path) -> None:
+    """Remove a killed creation, whose programs may go on writing for a moment."""
+    deadline = time.monotonic() + RETRY_SECONDS
+    while leftover.exists() and time.monotonic() < deadline:
+        shutil.rmtree(leftover, ignore_errors=True)
+        time.sleep(POLL_SECONDS)
 
 
 def _create(place: _Place, programs: Programs) -> None:
@@ -244,6 +256,8 @@ def _started(place: _Place, programs: Programs, deadline: float, on_wait: Waitin
         UpstreamError: it does not start.
     """
     pid = postmaster.running(place.data)
+    if pid is None and place.log.exists() and place.log.stat().st_size > LONGEST_LOG:
+        place.log.replace(place.log.with_suffix(".log.old"))
     seen = place.log.stat().st_size if place.log.exists() else 0
     if pid is None:
         patient = time.monotonic() < deadline
