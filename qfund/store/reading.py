@@ -6,8 +6,8 @@ symbol in memory, so that columns of the frames made from it are contiguous.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -228,7 +228,8 @@ class Grid:
     def __init__(self, numbers: np.ndarray, days: np.ndarray) -> None:
         self.days = days
         self.shape = (len(numbers), len(days))
-        self.fields = {name: np.full(self.shape, np.nan) for name in FIELDS}
+        self.fields = {name: np.empty(self.shape) for name in FIELDS}
+        self._placed = np.zeros(len(numbers), dtype=bool)
         self._first = int(days[0])
         self._row = np.full(int(days[-1]) - self._first + 1, -1, dtype=np.int64)
         self._row[days - self._first] = np.arange(len(days))
@@ -239,30 +240,47 @@ class Grid:
         """The days without a row."""
         return np.unique(days[self._row[days - self._first] < 0])
 
-    def place(self, ids: np.ndarray, days: np.ndarray, values: dict[str, np.ndarray]) -> None:
-        """Put the fields of some bars where they belong."""
-        flat = self._column[ids] * self.shape[1] + self._row[days - self._first]
-        target: Any = flat
-        if flat[-1] - flat[0] == len(flat) - 1 and bool((np.diff(flat) == 1).all()):
-            target = slice(flat[0], flat[-1] + 1)  # no holes: one block copy instead of a scatter
-        for name, column in values.items():
-            self.fields[name].reshape(-1)[target] = column
+    def place(self, number: int, days: np.ndarray, values: dict[str, np.ndarray]) -> None:
+        """Put the bars of one instrument, in any order of days, where they belong."""
+        rows: Any = self._row[days - self._first]
+        if len(rows) and rows[-1] - rows[0] == len(rows) - 1 and bool((np.diff(rows) == 1).all()):
+            rows = slice(rows[0], rows[-1] + 1)  # no holes: one block copy instead of a scatter
+        column = self._column[number]
+        self._placed[column] = True
+        for name, found in values.items():
+            if len(found) < self.shape[1]:
+                self.fields[name][column] = np.nan
+            self.fields[name][column, rows] = found
+
+    def close(self) -> None:
+        """Empty the columns of instruments that no bar came for; call it once, at the end."""
+        for values in self.fields.values():
+            values[~self._placed] = np.nan
+
+    def widened(self, numbers: np.ndarray, strange: np.ndarray) -> Grid:
+        """A grid with more rows: the data have sessions that the calendar has not."""
+        wider = Grid(numbers, np.union1d(self.days, strange).astype(np.int32))
+        rows = np.searchsorted(wider.days, self.days)
+        for name, values in self.fields.items():
+            wider.fields[name].fill(np.nan)
+            wider.fields[name][:, rows] = values
+        wider._placed[:] = self._placed
+        return wider
 
 
 def _daily(cursor: Any, wanted: Selection, calendar: str) -> Block:
     """A row for every session of the calendar, then without those on which nothing was traded."""
     planned = _days_of(calendar, wanted.since, wanted.until)
     grid = Grid(wanted.numbers, planned)
-    cursor.execute(_daily_query(wanted))
-    for batch in cursor.fetch_record_batch():
-        if batch.num_rows == 0:
-            continue
-        ids = batch.column(0).to_numpy()
-        days = batch.column(1).cast(pa.int32()).to_numpy()
-        strange = grid.unknown(days)
-        if len(strange):
-            grid = _with_days(wanted.numbers, grid, strange)
-        grid.place(ids, days, _fields(batch))
+    for some in _parts(wanted.numbers, len(planned)):
+        cursor.execute(_daily_query(replace(wanted, numbers=some)))
+        for batch in cursor.fetch_record_batch():
+            for number, days, values in _instruments(batch):
+                strange = grid.unknown(days)
+                if len(strange):
+                    grid = grid.widened(wanted.numbers, strange)
+                grid.place(number, days, values)
+    grid.close()
     seen = ~np.isnan(grid.fields["close"]).all(axis=0)
     fields, days = grid.fields, grid.days
     if not seen.all():
@@ -279,45 +297,58 @@ def _days_of(calendar: str, since: date, until: date) -> np.ndarray:
     return np.union1d(found, ends).astype(np.int32)
 
 
-def _with_days(numbers: np.ndarray, grid: Grid, strange: np.ndarray) -> Grid:
-    """A grid with more rows: the data have sessions that the calendar has not."""
-    wider = Grid(numbers, np.union1d(grid.days, strange).astype(np.int32))
-    rows = np.searchsorted(wider.days, grid.days)
-    for name in FIELDS:
-        wider.fields[name][:, rows] = grid.fields[name]
-    return wider
-
-
-# The server sends the four prices as one value, a line segment, which is four plain floats on the wire: fewer
-# calls on both sides make the read of a large universe a fifth cheaper.
+# The server sends one row per instrument: its bars packed into three byte strings, in the form in which
+# Postgres puts numbers on the wire. One row per bar costs both sides a call and a header for every value of it.
+_ROWS_AT_ONCE = 1_500_000  # bars packed by one query: about 70 MB of the server's memory
+_EPOCH_OF_POSTGRES = 10_957  # days from 1970-01-01 to 2000-01-01, from which it counts
+_PACKED = (
+    "string_agg(date_send(x.session), ''),"
+    " string_agg(lseg_send(lseg(point(x.open, x.high), point(x.low, x.close))), ''),"
+    " string_agg(float8send(x.volume), '')"
+)
 _PRICES = ("open", "high", "low", "close")
-_SEGMENT = "lseg(point({0}, {1}), point({2}, {3}))"
 
 
-def _fields(batch: pa.RecordBatch) -> dict[str, np.ndarray]:
-    """The five fields of a batch of instrument, session, prices and volume."""
-    segments = batch.column(2)
-    packed = getattr(segments, "storage", segments)  # an extension type over binary
-    size = 8 * len(_PRICES)
-    prices = np.frombuffer(
-        packed.buffers()[2], dtype=">f8", count=len(packed) * len(_PRICES), offset=packed.offset * size
-    ).reshape(-1, len(_PRICES))
-    values = {name: prices[:, place] for place, name in enumerate(_PRICES)}
-    return values | {"volume": batch.column(3).to_numpy()}
+def _parts(numbers: np.ndarray, days: int) -> list[np.ndarray]:
+    """The instruments, in parts whose bars fit one query; sorted, so that a whole list stays a range."""
+    parts = -(-len(numbers) * days // _ROWS_AT_ONCE)
+    return [part for part in np.array_split(np.sort(numbers), max(parts, 1)) if len(part)]
+
+
+def _instruments(batch: pa.RecordBatch) -> Iterator[tuple[int, np.ndarray, dict[str, np.ndarray]]]:
+    """Each instrument of a batch: its number, its days since 1970-01-01, its five fields."""
+    numbers = batch.column(0).to_numpy()
+    packed = [_bytes(batch.column(place)) for place in (1, 2, 3)]
+    for place, number in enumerate(numbers):
+        session, prices, volume = (pieces[place] for pieces in packed)
+        days = np.frombuffer(session, dtype=">i4").astype(np.int32) + _EPOCH_OF_POSTGRES
+        quoted = np.frombuffer(prices, dtype=">f8").reshape(-1, len(_PRICES))
+        values = {name: quoted[:, at] for at, name in enumerate(_PRICES)}
+        yield int(number), days, values | {"volume": np.frombuffer(volume, dtype=">f8")}
+
+
+def _bytes(column: pa.Array) -> list[memoryview]:
+    """The byte strings of a column, without copies."""
+    data = memoryview(column.buffers()[2])
+    last = column.offset + len(column)
+    ends = np.frombuffer(column.buffers()[1], dtype=np.int32, count=last + 1)
+    return [data[ends[at] : ends[at + 1]] for at in range(column.offset, last)]
 
 
 def _daily_query(wanted: Selection) -> str:
+    chosen = "b.instrument_id, b.session"
     if wanted.as_of is None:
-        prices = _SEGMENT.format(*(f"b.{name}" for name in _PRICES))
-        return (
-            f"SELECT b.instrument_id, b.session, {prices}, b.volume"  # noqa: S608 - our own names
+        bars = (
+            f"SELECT {chosen}, {', '.join(f'b.{name}' for name in FIELDS)}"  # noqa: S608 - our own names
             f" FROM sec.bar_1d b WHERE {wanted.where('b')}"
         )
-    prices = _SEGMENT.format(*(f"coalesce(r.{name}, b.{name})" for name in _PRICES))
-    return (
-        f"SELECT b.instrument_id, b.session, {prices}, coalesce(r.volume, b.volume) FROM sec.bar_1d b"  # noqa: S608
-        " LEFT JOIN (SELECT DISTINCT ON (v.instrument_id, v.session) v.* FROM sec.bar_revision v"
-        f" WHERE v.source_id = {wanted.series.source_id} AND v.replaced_at > {wanted.moment}"
-        " ORDER BY v.instrument_id, v.session, v.replaced_at) r USING (instrument_id, session)"
-        f" WHERE {wanted.where('b')}"
-    )
+    else:
+        fields = ", ".join(f"coalesce(r.{name}, b.{name}) AS {name}" for name in FIELDS)
+        bars = (
+            f"SELECT {chosen}, {fields} FROM sec.bar_1d b"  # noqa: S608
+            " LEFT JOIN (SELECT DISTINCT ON (v.instrument_id, v.session) v.* FROM sec.bar_revision v"
+            f" WHERE v.source_id = {wanted.series.source_id} AND v.replaced_at > {wanted.moment}"
+            " ORDER BY v.instrument_id, v.session, v.replaced_at) r USING (instrument_id, session)"
+            f" WHERE {wanted.where('b')}"
+        )
+    return f"SELECT x.instrument_id, {_PACKED} FROM ({bars}) x GROUP BY x.instrument_id"  # noqa: S608
