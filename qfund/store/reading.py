@@ -298,7 +298,7 @@ def _days_of(calendar: str, since: date, until: date) -> np.ndarray:
 
 
 # The server sends one row per instrument: its bars packed into three byte strings, in the form in which
-# Postgres puts numbers on the wire. One row per bar costs both sides a call and a header for every value of it.
+# Postgres puts numbers on the wire. One row per bar costs both sides a call and a header for every value.
 _ROWS_AT_ONCE = 1_500_000  # bars packed by one query: about 70 MB of the server's memory
 _EPOCH_OF_POSTGRES = 10_957  # days from 1970-01-01 to 2000-01-01, from which it counts
 _PACKED = (
