@@ -54,7 +54,7 @@ class Pair(NamedTuple):
         (Row(date(2024, 1, 31), float("nan")), {"day": "2024-01-31", "price": None}),
         ((1, 2), [1, 2]),
         (Pair(1, 2), [1, 2]),
-        ({"b", "a"}, ["a", "b"]),
+        pytest.param({"b", "a"}, ["a", "b"], id="a set, whose order changes from run to run"),
         ({date(2024, 1, 31): 1, 7: 2, Color.RED: 3}, {"2024-01-31": 1, "7": 2, "red": 3}),
         (np.int64(3), 3),
         (np.float64("nan"), None),
