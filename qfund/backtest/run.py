@@ -26,6 +26,7 @@ from qfund.strategy.causality import Verdict, check
 from qfund.strategy.loading import Loaded
 from qfund.strategy.targets import checked_targets, remarks
 
+SYNTHETIC = "synthetic"  # the feed of bars that no market made
 SAMPLES = 8  # moments at which look-ahead is tried in every backtest; `qfund strategy check` tries more
 
 
@@ -147,7 +148,7 @@ def run(
             trials=len({*earlier, run_id}),
         ),
         verdict=verdict,
-        warnings=_warnings(simulation, verdict, targets, wish),
+        warnings=_warnings(simulation, verdict, targets, wish, source=data.source),
         conventions=conventions(
             simulation,
             calendar=raw.calendar,
@@ -225,9 +226,11 @@ def _identity(loaded: Loaded, strategy: Strategy, data: Data, raw: Bars, wish: W
 
 
 def _warnings(
-    simulation: Simulation, verdict: Verdict | None, targets: pd.DataFrame, wish: Wish
+    simulation: Simulation, verdict: Verdict | None, targets: pd.DataFrame, wish: Wish, *, source: str
 ) -> tuple[str, ...]:
     found = [*simulation.warnings, *remarks(targets)]
+    if source.endswith(SYNTHETIC):
+        found.insert(0, f"These bars ({source}) are made up: fit to try things out, worthless to judge by.")
     if verdict is None:
         found.append("Look-ahead was not checked (--no-check): do not believe this result yet.")
     else:

@@ -137,6 +137,12 @@ def test_costs_of_nothing_are_warned_about(play) -> None:
     assert play().simulation.paid["commission"] > 0
 
 
+def test_made_up_bars_are_called_so_first(play) -> None:
+    result = play(given=replace(data(), source="sample/synthetic"))
+    assert result.warnings[0].startswith("These bars (sample/synthetic) are made up")
+    assert not any("made up" in text for text in play().warnings)
+
+
 def test_one_bar_is_a_result_without_infinities(play) -> None:
     result = play(given=data(1))
     assert all(metric.value is not None or metric.reason for metric in result.metrics.values())
