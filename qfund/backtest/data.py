@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 
+import pandas as pd
+
 from qfund.errors import NotFoundError, UsageError, did_you_mean
 from qfund.market.actions import CorporateAction
 from qfund.market.bars import FIELDS, Adjust, Bars, Timeframe
@@ -20,6 +22,7 @@ from qfund.store.securities import Series
 
 FIRST_DAY = date(1900, 1, 1)
 LAST_DAY = date(9999, 12, 31)
+SPARE = 10  # sessions read beyond the warm-up, for holes
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,7 @@ class Query:
         timeframe: ``"1d"`` or ``"1m"``.
         since: first session that may hold a position; None for the first stored one.
         until: last session; None for the last stored one.
-        warmup: bars that the strategy needs before its first decision.
+        warmup: bars that the strategy needs for its first decision, the deciding one counted.
         adjust: what the strategy sees.
         as_of: UTC instant; only what was known then. None for all that is stored.
         calendar: sessions are counted on it to find where the warm-up begins.
@@ -100,9 +103,10 @@ def read(store: Store, query: Query) -> Data:
     since, until = _first_needed(query), query.until or LAST_DAY
 
     def bars_of(wanted: tuple[str, ...], adjust: Adjust) -> Bars:
-        return bars.read_bars(
+        read = bars.read_bars(
             store, wanted, series=series, since=since, until=until, adjust=adjust, as_of=query.as_of
         )
+        return _warmed_up(read, query)
 
     raw = bars_of(symbols, "raw")
     known = actions.read_actions(
@@ -166,12 +170,28 @@ def _with_bars(store: Store, series: Series) -> set[str]:
 
 
 def _first_needed(query: Query) -> date:
-    """The first session of the warm-up, so that the first decision falls on ``since``."""
+    """A session early enough for the warm-up, also when a few sessions have no bars."""
     if query.since is None:
         return FIRST_DAY
     per_session = 1 if query.timeframe == "1d" else 200  # the shortest half day is longer
-    needed = -(-query.warmup // per_session)
+    needed = -(-_before(query) // per_session)
+    if needed == 0:
+        return query.since
+    needed += SPARE
     before = sessions(
         query.calendar, query.since - timedelta(days=20 + 2 * needed), query.since - timedelta(days=1)
     )
-    return before[-needed].date() if 0 < needed <= len(before) else query.since
+    return before[-needed].date() if needed <= len(before) else FIRST_DAY
+
+
+def _before(query: Query) -> int:
+    """The bars of the warm-up before ``since``: the deciding bar itself is one of them."""
+    return max(query.warmup - 1, 0)
+
+
+def _warmed_up(bars: Bars, query: Query) -> Bars:
+    """The bars from exactly the warm-up before ``since`` on, so that the first decision falls on it."""
+    if query.since is None:
+        return bars
+    first = int(bars.sessions.searchsorted(pd.Timestamp(query.since), "left"))
+    return bars.rows(max(first - _before(query), 0))

@@ -41,9 +41,17 @@ def test_without_symbols_every_symbol_of_the_only_series_is_read(shelf: Shelf) -
 def test_nothing_after_the_end_is_read_and_the_warm_up_before_the_start_is(shelf: Shelf) -> None:
     since, until = DAYS[10], DAYS[12]
     data = read(shelf.store, Query(since=since, until=until, warmup=4))
-    assert data.raw.index[0].date() == DAYS[6]
+    assert data.raw.index[0].date() == DAYS[7], "three bars before, and the deciding one is the fourth"
     assert data.raw.index[-1].date() == until
-    assert len(data.raw) == 3 + 4
+    assert len(data.raw) == len(data.signals) == 3 + 3
+
+
+def test_a_warm_up_of_one_bar_reads_nothing_before_the_start(shelf: Shelf) -> None:
+    assert read(shelf.store, Query(since=DAYS[10], warmup=1)).raw.index[0].date() == DAYS[10]
+
+
+def test_a_warm_up_longer_than_the_history_takes_all_there_is(shelf: Shelf) -> None:
+    assert len(read(shelf.store, Query(since=DAYS[10], warmup=500)).raw) == len(DAYS)
 
 
 def test_signals_are_adjusted_and_money_is_raw(shelf: Shelf) -> None:

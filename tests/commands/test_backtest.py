@@ -58,6 +58,16 @@ def test_history_before_the_start_warms_the_strategy_up(ready):
     assert told["metrics"]["start_equity"]["value"] == 100_000.0
 
 
+def test_a_strategy_that_decides_once_does_so_on_the_first_day(ready):
+    """One purchase, three dividends, nothing else."""
+    ready("strategy new hold --template buy_and_hold")
+    line = "backtest strategies/hold.py --symbols IBM --since 2012-06-04 --costs none --no-report --json"
+    told = document(ready(line)[1], "backtest")["data"]
+    assert told["orders"] == 1
+    assert told["metrics"]["trades"]["value"] == 1
+    assert told["metrics"]["dividends"]["value"] > 0
+
+
 def test_no_report_means_none(ready, project: Path):
     told = document(ready(f"{SMA} --no-report --json")[1], "backtest")["data"]
     assert told["report_path"] is None
