@@ -46,7 +46,9 @@ class Store:
         from adbc_driver_postgresql import dbapi
 
         with faults.translated(secret=self._secret):
-            return dbapi.connect(self._address.render_as_string(hide_password=False))
+            # SQLAlchemy writes a space as "+", which libpq takes literally
+            address = self._address.render_as_string(hide_password=False)
+            return dbapi.connect(address.replace("+", "%20"))
 
     @contextmanager
     def transaction(self) -> Iterator[Any]:

@@ -201,3 +201,14 @@ def test_ten_times_the_money_is_ten_times_the_equity(world: World, factor: float
     more = Rules(cash=world.rules.cash * factor, fill=world.rules.fill)
     scaled = run(World(world.market, world.targets, world.costs, more))
     assert np.allclose(run(world).equity * factor, scaled.equity, rtol=1e-8, atol=1e-8 * scale(scaled))
+
+
+def test_a_trade_after_a_split_is_stated_in_the_shares_of_its_own_entry() -> None:
+    """1,000 buy 10 shares at 100 after a 2:1 split; the split before it changes nothing of that."""
+    from tests.backtest.paper import play, split, table
+
+    bars = table({"A": [200.0, 200.0, 100.0, 100.0, 110.0, 110.0]})
+    found = play(bars, {"A": {2: 1.0, 4: 0.0}}, actions=[split("A", 2, 2, 1)])
+    [trade] = found.trades.to_dict("records")
+    assert (trade["shares"], trade["price_in"], trade["price_out"]) == (10.0, 100.0, 110.0)
+    assert trade["pnl"] == 100.0
