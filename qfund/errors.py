@@ -6,8 +6,10 @@
     ├── PartialError           4   some of it failed, the rest is kept
     ├── DataQualityError       5   the data are not fit for what was asked
     ├── RefusedError           6   qfund will not do it: it may do harm
+    ├── BudgetError            9   the limit that the user set is reached; what was done is kept
     ├── NotFoundError          11  no such run, symbol, strategy, vendor
     ├── UpstreamError          13  something qfund needs does not answer (database, disk, vendor)
+    │   └── BadRequestError    13  a vendor refuses the words of a request; asking again is no use
     ├── LockedError            75  another run is busy with it; try again later
     ├── TimeoutExpiredError    124 the time the user gave is over
     └── InterruptedRunError    130 Ctrl-C; what was committed is kept
@@ -88,6 +90,13 @@ class RefusedError(QfundError):
     default_code = "REFUSED"
 
 
+class BudgetError(QfundError):
+    """A limit that the user set, such as ``--max-requests``, is reached; what was done until then is kept."""
+
+    exit_code = 9
+    default_code = "BUDGET"
+
+
 class NotFoundError(QfundError):
     """No such run, symbol, strategy, vendor or file."""
 
@@ -101,6 +110,13 @@ class UpstreamError(QfundError):
     exit_code = 13
     default_code = "UNAVAILABLE"
     retryable = True
+
+
+class BadRequestError(UpstreamError):
+    """A vendor refuses the words of a request, such as one of its symbols; the same words will not help."""
+
+    default_code = "BAD_REQUEST"
+    retryable = False
 
 
 class LockedError(QfundError):

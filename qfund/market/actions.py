@@ -12,23 +12,45 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Literal
 
-ActionKind = Literal["split", "dividend"]
+ActionKind = Literal[
+    "split",
+    "dividend",
+    "spinoff",
+    "stock_dividend",
+    "unit_split",
+    "name_change",
+    "cash_merger",
+    "stock_merger",
+    "stock_and_cash_merger",
+    "worthless_removal",
+    "redemption",
+    "rights_distribution",
+    "partial_call",
+    "reorganization",
+    "other",
+]
+"""What can happen to a share. Splits (stock dividends arrive as such), dividends and spin-offs carry prices
+across their ex-date; the others are kept as the vendor told them and change no price."""
 
 
 @dataclass(frozen=True)
 class CorporateAction:
-    """One split or cash dividend of one symbol.
+    """One corporate action of one symbol.
 
     Attributes:
         symbol: the vendor's symbol on the ex-date.
-        kind: ``"split"`` (forward, reverse, stock dividend) or ``"dividend"`` (cash).
+        kind: what happened; ``"split"`` (forward, reverse, stock dividend), ``"dividend"`` (cash),
+            ``"spinoff"``, or one that changes no price.
         ex_date: the first session on which a buyer does not receive it.
-        new_rate: split: shares held after, for each ``old_rate`` shares held before; else None.
-        old_rate: split: shares held before; else None.
+        new_rate: split: shares held after, for each ``old_rate`` shares held before; spin-off: shares of
+            ``other_symbol`` received for each ``old_rate`` held; else None.
+        old_rate: split, spin-off: shares held before; else None.
         cash_amount: dividend: cash for each share held at the close before the ex-date; else None.
         currency: ISO 4217 code of ``cash_amount``.
         price_factor: the vendor's own adjustment factor, where it publishes one: it is believed over the
             formula of `factors`. None for most vendors.
+        other_symbol: spin-off: what is received; name change and merger: the symbol afterwards; else None.
+        payload: what the vendor said, as JSON text; kept as it is.
         vendor_ref: the vendor's own identity of the action, stable between downloads.
         known_at: UTC instant from which a point-in-time reader may know it; None means when it is stored.
     """
@@ -41,15 +63,19 @@ class CorporateAction:
     cash_amount: Decimal | None = None
     currency: str = "USD"
     price_factor: float | None = None
+    other_symbol: str | None = None
+    payload: str | None = field(default=None, compare=False)
     vendor_ref: str = field(default="", compare=False)
     known_at: datetime | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         """Refuse an action whose numbers cannot be applied."""
-        if self.kind == "split":
+        if self.kind in ("split", "spinoff"):
             if not self.new_rate or not self.old_rate or self.new_rate < 0 or self.old_rate < 0:
-                raise ValueError(f"{self.symbol} {self.ex_date}: a split needs two positive rates")
-        elif self.cash_amount is None or self.cash_amount <= 0:
+                raise ValueError(f"{self.symbol} {self.ex_date}: a {self.kind} needs two positive rates")
+            if self.kind == "spinoff" and not self.other_symbol:
+                raise ValueError(f"{self.symbol} {self.ex_date}: a spin-off needs the symbol received")
+        elif self.kind == "dividend" and (self.cash_amount is None or self.cash_amount <= 0):
             raise ValueError(f"{self.symbol} {self.ex_date}: a dividend needs a positive amount")
         if self.price_factor is not None and not 0 < self.price_factor < math.inf:
             raise ValueError(f"{self.symbol} {self.ex_date}: {self.price_factor} is no price factor")

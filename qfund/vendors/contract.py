@@ -1,23 +1,29 @@
 """What a data vendor must offer, and what the core promises it in return.
 
 A vendor declares its limits as data (:class:`Capabilities`) and answers three questions: which instruments it
-knows, their bars, their corporate actions. It never stores, never retries, never decides what is missing:
-planning, checking, committing and resuming live once, in ``qfund.ingest``. A vendor raises only errors of
-``qfund.errors``; anything else is its own fault and ends the run.
+knows, their bars, their corporate actions. It never stores, never retries, never paces, never decides what is
+missing: planning, checking, committing and resuming live once, in ``qfund.ingest``, and the way to the network
+once, in ``qfund.vendors.wire``. A vendor raises only errors of ``qfund.errors``; anything else is its own fault
+and ends the run.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date, timedelta
-from typing import ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 
 import pyarrow as pa
 
 from qfund.market.actions import CorporateAction
 from qfund.market.bars import Timeframe
 from qfund.market.instruments import Listing
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from qfund.vendors.wire import Network
 
 Basis = Literal["raw", "split", "all"]
 Hours = Literal["regular", "extended", "always"]
@@ -26,7 +32,8 @@ PriceKind = Literal["trade", "mid", "bid", "ask"]
 _VALUES = [(name, pa.float64()) for name in ("open", "high", "low", "close", "volume")]
 
 DAILY_SCHEMA = pa.schema([("symbol", pa.string()), ("session", pa.date32()), *_VALUES])
-"""Columns of a page of daily bars; ``session`` is the exchange's date, never a truncated UTC instant."""
+"""Columns of a page of daily bars; ``session`` is the exchange's date, never a truncated UTC instant, and null
+where the vendor's time is not the start of any session (which the core rejects as a wrong zone)."""
 
 MINUTE_SCHEMA = pa.schema(
     [
@@ -36,7 +43,8 @@ MINUTE_SCHEMA = pa.schema(
         *_VALUES,
     ]
 )
-"""Columns of a page of minute bars; ``ts`` is the *start* of the bar, timezone-aware UTC."""
+"""Columns of a page of minute bars; ``ts`` is the *start* of the bar, timezone-aware UTC. ``session`` may be
+null: then the core finds it on the offer's calendar."""
 
 
 def schema(timeframe: Timeframe) -> pa.Schema:
@@ -58,6 +66,13 @@ class Offer:
         hours: the hours of the day that the bars cover.
         price_kind: trades, or quotes.
         settle: how long after its end a bar may still change; younger bars are not accepted.
+        market: which of the vendor's markets the series belongs to; symbols of two never share a request.
+        calendar: name of the sessions' calendar, see ``qfund.market.sessions``.
+        reread: so many of the last sessions are read again by each run, since the vendor corrects late.
+        rows_per_page: most bars in a page, over all symbols; None when an answer is one page.
+        quiet_bars: whether bars without a trade (volume 0) are normal.
+        answers_more: whether answers hold minutes outside ``hours``, which the core then leaves out and counts.
+        bar_bytes: what a bar weighs on the wire, for estimates.
     """
 
     timeframe: Timeframe
@@ -69,6 +84,38 @@ class Offer:
     hours: Hours = "regular"
     price_kind: PriceKind = "trade"
     settle: timedelta = timedelta(0)
+    market: str = "us_equity"
+    calendar: str = "XNYS"
+    reread: int = 0
+    rows_per_page: int | None = None
+    quiet_bars: bool = False
+    answers_more: bool = False
+    bar_bytes: int = 103
+
+
+@dataclass(frozen=True)
+class Rate:
+    """So many requests in any window of so many seconds."""
+
+    requests: int
+    seconds: float = 60.0
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One key of ``[vendors.NAME]`` in ``qfund.toml``.
+
+    Attributes:
+        name: the key.
+        meaning: one line, for people.
+        default: its value when it is not set; None when there is none.
+        secret: whether it must be a reference (``env:NAME``, ``file:PATH``), opened at the moment of use.
+    """
+
+    name: str
+    meaning: str
+    default: str | None = None
+    secret: bool = False
 
 
 @dataclass(frozen=True)
@@ -78,34 +125,70 @@ class Capabilities:
     Attributes:
         title: what it is, for people, in one line.
         terms: licence or terms of the data, in one line or as an address.
-        offers: the series it has, at most one for each timeframe.
-        calendar: ``exchange_calendars`` name of its sessions.
+        offers: the series it has; of several that fit a wish the first is meant.
         symbols_per_request: most symbols that one request may name.
-        needs_key: whether credentials are needed.
+        needs_key: whether credentials are needed for anything at all.
         small: whether it is small enough to be ingested whole when no symbols are named.
+        concurrency: most requests in flight at a time; 1 for vendors without a network.
+        settings: what can be set for it.
+        options: what ``--path`` and the like may say for one ingest, as further settings.
+        website: where to read on.
     """
 
     title: str
     terms: str
     offers: tuple[Offer, ...]
-    calendar: str = "XNYS"
     symbols_per_request: int = 100
     needs_key: bool = False
     small: bool = False
+    concurrency: int = 1
+    settings: tuple[Setting, ...] = ()
+    options: tuple[Setting, ...] = ()
+    website: str = ""
 
-    def offer(self, timeframe: Timeframe) -> Offer | None:
-        """The series of a timeframe, or None when the vendor has none."""
-        return next((offer for offer in self.offers if offer.timeframe == timeframe), None)
+    def offer(
+        self,
+        timeframe: Timeframe,
+        *,
+        market: str | None = None,
+        feed: str | None = None,
+        price_kind: PriceKind | None = None,
+        hours: Hours | None = None,
+    ) -> Offer | None:
+        """The first series that fits all that is named, or None when the vendor has none."""
+        wanted = {"market": market, "feed": feed, "price_kind": price_kind, "hours": hours}
+        fitting = (
+            offer
+            for offer in self.offers
+            if offer.timeframe == timeframe
+            and all(value is None or getattr(offer, name) == value for name, value in wanted.items())
+        )
+        return next(fitting, None)
 
 
 @dataclass(frozen=True)
 class BarRequest:
-    """Bars wanted: all symbols over the same inclusive span of sessions, within the offer's limits."""
+    """Bars wanted: all symbols over the same inclusive span of sessions, within the offer's limits.
+
+    Attributes:
+        symbols: as the vendor called them during the span; all of one market.
+        timeframe: length of the bars.
+        since: first session.
+        until: last session.
+        offer: the series that is asked for.
+        mapped_as_of: the date on which the symbols mean what is wanted: the last session of the span.
+    """
 
     symbols: tuple[str, ...]
     timeframe: Timeframe
     since: date
     until: date
+    offer: Offer
+
+    @property
+    def mapped_as_of(self) -> date:
+        """The date on which the symbols are meant."""
+        return self.until
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,11 +205,51 @@ class Page:
     next_cursor: str | None = None
 
 
+@dataclass(frozen=True)
+class Setup:
+    """What a vendor is made with.
+
+    Attributes:
+        values: setting or option → value, defaults filled in; a secret one holds its reference, not the secret.
+        secrets: see :meth:`secret`.
+        network: makes the wires to the vendor's hosts; None where no network may be used.
+        folder: what relative paths in settings are relative to.
+    """
+
+    values: Mapping[str, str] = field(default_factory=dict)
+    secrets: Mapping[str, Secret] = field(default_factory=dict)
+    network: Network | None = None
+    folder: Path | None = None
+
+    def secret(self, name: str) -> str | None:
+        """The secret itself, None when it is not set; never keep, log or send it anywhere but in a header.
+
+        Raises:
+            ConfigError: the reference leads nowhere (exit 3).
+        """
+        found = self.secrets.get(name)
+        return None if found is None else found.reveal()
+
+
+class Secret(Protocol):
+    """A reference to a secret, such as ``qfund.config.secrets.Secret``."""
+
+    def reveal(self) -> str:
+        """The value itself."""
+        ...
+
+
 class Vendor(Protocol):
     """What every plug-in of the group ``qfund.vendors`` implements."""
 
     name: ClassVar[str]
     capabilities: ClassVar[Capabilities]
+
+    def __init__(self, setup: Setup) -> None: ...
+
+    def market(self, symbol: str) -> str:
+        """Which of its markets a symbol belongs to, by its form alone; never asks the network."""
+        ...
 
     def listings(self, symbols: Sequence[str] | None = None) -> list[Listing]:
         """The instruments of these symbols, or all that it knows for None.
@@ -140,5 +263,5 @@ class Vendor(Protocol):
         ...
 
     def actions(self, symbols: Sequence[str], since: date, until: date) -> list[CorporateAction]:
-        """Splits and cash dividends with an ex-date in ``[since, until]``."""
+        """All corporate actions with an ex-date in ``[since, until]``, of every kind the vendor knows."""
         ...

@@ -1,0 +1,142 @@
+-- Ingest that can be trusted: a series knows its calendar, minutes of today are hot, what was not fit is kept,
+-- requests are paced and counted, universes have dated members.
+
+-- ------------------------------------------------------------ series and instruments
+
+ALTER TABLE sec.source ADD COLUMN calendar text NOT NULL DEFAULT 'XNYS';   -- of its sessions
+UPDATE sec.source SET calendar = '24/7' WHERE hours = 'always';
+
+ALTER TABLE sec.instrument_status ADD COLUMN margin_long numeric, ADD COLUMN margin_short numeric;
+
+-- ------------------------------------------------------------ minute bars of unfinished sessions
+
+-- One row each, as they arrive; packed into sec.bar_1m_day when their session is over. Weekly partitions are made
+-- and dropped by the program.
+CREATE TABLE sec.bar_1m_hot (
+  ts           timestamptz NOT NULL,     -- start of the bar
+  open         double precision NOT NULL,
+  high         double precision NOT NULL,
+  low          double precision NOT NULL,
+  close        double precision NOT NULL,
+  volume       double precision NOT NULL,
+  stored_at    timestamptz NOT NULL,
+  instrument_id integer NOT NULL,
+  session      date NOT NULL,
+  ingest_run_id integer NOT NULL,
+  source_id    smallint NOT NULL,
+  PRIMARY KEY (instrument_id, source_id, session, ts),
+  CHECK (high >= low AND high >= open AND high >= close AND low <= open AND low <= close AND volume >= 0)
+) PARTITION BY RANGE (session);
+
+CREATE OR REPLACE VIEW sec.bar_1m AS
+  SELECT d.instrument_id, d.source_id, d.session, d.session_open + u.m * interval '1 minute' AS ts,
+         u.open, u.high, u.low, u.close, u.volume
+    FROM sec.bar_1m_day d,
+         LATERAL unnest(d.minute, d.open, d.high, d.low, d.close, d.volume) AS u(m, open, high, low, close, volume)
+   UNION ALL
+  SELECT h.instrument_id, h.source_id, h.session, h.ts, h.open, h.high, h.low, h.close, h.volume
+    FROM sec.bar_1m_hot h
+   WHERE NOT EXISTS (SELECT 1 FROM sec.bar_1m_day d
+                      WHERE d.instrument_id = h.instrument_id AND d.source_id = h.source_id
+                        AND d.session = h.session);
+
+-- ------------------------------------------------------------ corporate actions of every type
+
+-- What is neither split, dividend nor spin-off is kept as the vendor told it and applied to nothing.
+ALTER TABLE sec.corporate_action
+  DROP CONSTRAINT corporate_action_kind_check,
+  DROP CONSTRAINT corporate_action_check,
+  DROP CONSTRAINT corporate_action_check1,
+  ADD COLUMN other_symbol text,          -- spin-off: what is received; rename, merger: the symbol after
+  ADD COLUMN payload jsonb,              -- what the vendor said
+  ADD CONSTRAINT corporate_action_kind_check CHECK (kind IN (
+    'split','dividend','spinoff','stock_dividend','unit_split','name_change','cash_merger','stock_merger',
+    'stock_and_cash_merger','worthless_removal','redemption','rights_distribution','partial_call',
+    'reorganization','other')),
+  ADD CONSTRAINT corporate_action_split CHECK (kind <> 'split' OR (new_rate IS NOT NULL AND old_rate IS NOT NULL)),
+  ADD CONSTRAINT corporate_action_dividend CHECK (kind <> 'dividend' OR cash_amount IS NOT NULL),
+  ADD CONSTRAINT corporate_action_spinoff
+    CHECK (kind <> 'spinoff' OR (new_rate IS NOT NULL AND old_rate IS NOT NULL AND other_symbol IS NOT NULL));
+
+ALTER TABLE sec.adjustment
+  DROP CONSTRAINT adjustment_kind_check,
+  ADD CONSTRAINT adjustment_kind_check CHECK (kind IN ('split','dividend','spinoff'));
+
+-- ------------------------------------------------------------ what was not fit, and what another vendor filled
+
+CREATE TABLE sec.quarantine (
+  quarantine_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  ingest_run_id integer NOT NULL REFERENCES ops.ingest_run,
+  source_id    smallint NOT NULL REFERENCES sec.source,
+  timeframe    text NOT NULL CHECK (timeframe IN ('1d','1m')),
+  instrument_id integer REFERENCES sec.instrument,   -- NULL: a symbol that was not asked for
+  symbol       text,
+  session      date,
+  ts           timestamptz,
+  reason       text NOT NULL,
+  bar          jsonb NOT NULL,           -- the row as it came
+  seen_at      timestamptz NOT NULL DEFAULT now(),
+  released_at  timestamptz);             -- a later answer was fit, or a person accepted the bar
+CREATE INDEX quarantine_open ON sec.quarantine (source_id, timeframe, instrument_id, session) WHERE released_at IS NULL;
+
+-- Bars of a series that another series had: provenance bar by bar.
+CREATE TABLE sec.repair (
+  instrument_id integer NOT NULL REFERENCES sec.instrument,
+  source_id    smallint NOT NULL REFERENCES sec.source,
+  timeframe    text NOT NULL CHECK (timeframe IN ('1d','1m')),
+  session      date NOT NULL,
+  minute       smallint[],               -- which bars of the session, minutes after its open; NULL: the daily bar
+  from_source_id smallint NOT NULL REFERENCES sec.source,
+  from_instrument_id integer NOT NULL REFERENCES sec.instrument,
+  ingest_run_id integer NOT NULL REFERENCES ops.ingest_run,
+  repaired_at  timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (instrument_id, source_id, timeframe, session));
+
+-- ------------------------------------------------------------ who is asked how often
+
+-- Which run is fetching an instrument's series now; the row of a run that died is taken over (its lock is gone).
+CREATE TABLE ops.ingest_claim (
+  source_id    smallint NOT NULL REFERENCES sec.source,
+  timeframe    text NOT NULL CHECK (timeframe IN ('1d','1m')),
+  instrument_id integer NOT NULL REFERENCES sec.instrument,
+  ingest_run_id integer NOT NULL REFERENCES ops.ingest_run,
+  claimed_at   timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (source_id, timeframe, instrument_id));
+
+-- One bucket for each account of a vendor, shared by all processes on all machines.
+CREATE TABLE ops.pace (
+  account      text PRIMARY KEY,         -- vendor, host and a digest of the key; never the key
+  requests     integer NOT NULL CHECK (requests > 0),        -- allowed in a window
+  seconds      double precision NOT NULL CHECK (seconds > 0),
+  next_at      timestamptz NOT NULL DEFAULT '-infinity',     -- when the next request may leave
+  blocked_until timestamptz NOT NULL DEFAULT '-infinity',    -- the vendor's own word
+  updated_at   timestamptz NOT NULL DEFAULT now());
+
+CREATE TABLE ops.request_ledger (
+  vendor       text NOT NULL,
+  account      text NOT NULL,
+  month        date NOT NULL CHECK (extract(day FROM month) = 1),
+  requests     bigint NOT NULL DEFAULT 0,
+  throttled    bigint NOT NULL DEFAULT 0,
+  retried      bigint NOT NULL DEFAULT 0,
+  bytes        bigint NOT NULL DEFAULT 0,
+  credits      numeric NOT NULL DEFAULT 0,
+  PRIMARY KEY (vendor, account, month));
+
+-- ------------------------------------------------------------ universes
+
+CREATE TABLE sec.universe (
+  universe_id  integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  name         text NOT NULL UNIQUE CHECK (name ~ '^[a-z0-9][a-z0-9_-]*$'),
+  title        text NOT NULL DEFAULT '',
+  origin       text NOT NULL,            -- where refresh reads it again: file:PATH, vendor:NAME, builtin:NAME, symbols
+  created_at   timestamptz NOT NULL DEFAULT now(),
+  refreshed_at timestamptz NOT NULL DEFAULT now());
+
+-- Membership is by symbol, dated: the symbol as it was called then.
+CREATE TABLE sec.universe_member (
+  universe_id  integer NOT NULL REFERENCES sec.universe ON DELETE CASCADE,
+  symbol       text NOT NULL,
+  valid        daterange NOT NULL CHECK (NOT isempty(valid)),
+  CONSTRAINT member_once EXCLUDE USING gist (
+    sec.textrange(universe_id || ':' || symbol, universe_id || ':' || symbol, '[]') WITH &&, valid WITH &&));
