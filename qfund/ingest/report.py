@@ -132,7 +132,8 @@ class Report:
         failed: the steps that got no usable answer.
         untried: steps that were given up because the vendor did not answer several times in a row, or because
             the run was stopped.
-        in_a_row: how many requests in a row went without an answer.
+        in_a_row: how many chunks in a row came to nothing for want of an answer, also those split since.
+        lost_in_a_row: how many of them were lost, split as far as they could be.
         committing: a step whose commit was sent and whose answer did not arrive yet.
         finished: whether the run came to its end.
         stopped: why the run ended early: a limit, the time, the credentials; None when it did not.
@@ -148,6 +149,7 @@ class Report:
     failed: list[Failed] = field(default_factory=list)
     untried: int = 0
     in_a_row: int = 0
+    lost_in_a_row: int = 0
     committing: Kept | None = None
     finished: bool = False
     stopped: QfundError | None = None
@@ -163,7 +165,7 @@ class Report:
     def confirm(self, step: Kept) -> Kept:
         """Count a step whose commit is known to have happened."""
         self.committing = None
-        self.in_a_row = 0
+        self.in_a_row = self.lost_in_a_row = 0
         self.kept.append(step)
         return step
 
@@ -180,6 +182,7 @@ class Report:
 
     def fail(self, step: FetchSpan, error: QfundError) -> Failed:
         """Count a step that got no usable answer."""
+        self.lost_in_a_row += 1 if error.retryable else 0
         failed = Failed(step, error)
         self.failed.append(failed)
         return failed
