@@ -185,7 +185,7 @@ def _uvicorn(app: Callable[[Scope, Receive, Send], Awaitable[None]]) -> uvicorn.
 
     return uvicorn.Server(
         uvicorn.Config(
-            app,  # type: ignore[arg-type]  # an ASGI application, spelled in plain types
+            app,
             http=Connection,
             interface="asgi3",
             proxy_headers=False,

@@ -178,6 +178,15 @@ class FakeVendor:
         """The page token of a request; None on a first page."""
         return request.params.get("page_token")
 
+    def secrets(self) -> tuple[str, ...]:
+        """The right credentials, none of which may turn up anywhere but in a header."""
+        return ()
+
+    def judge(self) -> None:
+        """Called at the end of a ``with`` that had no error of its own; raises what the fake did wrong."""
+        if self.failures:
+            raise self.failures[0]
+
     def seen(self, request: Request, answer: Answer) -> None:
         """Called with each request and its answer before it is sent, for checks of the fake itself."""
 
@@ -237,9 +246,9 @@ class FakeVendor:
         limits, limited = self._limited(entry)
         if limited is not None:
             return limited
-        if refusal is None and self.token(request) is not None:
-            if any(isinstance(fault, ExpiredToken) for fault in request.faults):
-                refusal = self.error(400, "invalid page token")
+        expired = any(isinstance(fault, ExpiredToken) for fault in request.faults)
+        if refusal is None and expired and self.token(request) is not None:
+            refusal = self.error(400, "invalid page token")
         found = refusal or self.answer(request)
         return replace(found, headers={**limits, **found.headers})
 
@@ -318,8 +327,8 @@ class FakeVendor:
         trace: TracebackType | None,
     ) -> None:
         self.stop()
-        if error is None and self.failures:
-            raise self.failures[0]
+        if error is None:
+            self.judge()
 
 
 Factory = Callable[[], FakeVendor]

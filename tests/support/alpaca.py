@@ -39,7 +39,7 @@ SYMBOL = re.compile(r"[A-Z][A-Z0-9.\-]*")
 PAIR = re.compile(r"[A-Z0-9]+/[A-Z]+")
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """A request that Alpaca would refuse."""
 
     def __init__(self, status: int, message: str) -> None:
@@ -86,7 +86,7 @@ class FakeAlpaca(FakeVendor):
             return self.error(405, "method not allowed")
         try:
             return self._route(request)
-        except Refused as refused:
+        except RefusedError as refused:
             return self.error(refused.status, refused.message)
 
     def _route(self, request: Request) -> Answer:
@@ -99,7 +99,7 @@ class FakeAlpaca(FakeVendor):
             return self._bars(request, None, crypto=True)
         found = alpaca_reference.answer(self.truth, request)
         if isinstance(found, alpaca_reference.Refusal):
-            raise Refused(found.status, found.message)
+            raise RefusedError(found.status, found.message)
         return found
 
     def error(self, status: int, message: str) -> Answer:
@@ -123,9 +123,9 @@ class FakeAlpaca(FakeVendor):
         return f"{who} {'data' if _is_data(request.path) else 'trading'}"
 
     def symbols(self, request: Request) -> tuple[str, ...]:
-        if match := re.fullmatch(r"/v2/(?:stocks|assets)/(.+?)(?:/bars)?", request.path):
-            if match[1] != "bars":
-                return (match[1],)
+        match = re.fullmatch(r"/v2/(?:stocks|assets)/(.+?)(?:/bars)?", request.path)
+        if match and match[1] != "bars":
+            return (match[1],)
         return super().symbols(request)
 
     def span(self, request: Request) -> tuple[date, date] | None:
@@ -133,7 +133,7 @@ class FakeAlpaca(FakeVendor):
             return None
         try:
             start, end = self._times(request)
-        except Refused:
+        except RefusedError:
             return None
         zone = UTC if "/crypto/" in request.path else NEW_YORK
         if request.params.get("timeframe") in ("1Day", "1D"):
@@ -152,9 +152,12 @@ class FakeAlpaca(FakeVendor):
             wrong = known.answer(request.path, answer.status, answer.body)
             self.complaints += [where + "the fake's answer: " + one for one in wrong]
 
-    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
-        super().__exit__(kind, error, trace)
-        if kind is None and self.complaints:
+    def secrets(self) -> tuple[str, ...]:
+        return self.key, self.secret
+
+    def judge(self) -> None:
+        super().judge()
+        if self.complaints:
             raise AssertionError("Against Alpaca's description:\n" + "\n".join(self.complaints))
 
     # --- bars
@@ -167,7 +170,7 @@ class FakeAlpaca(FakeVendor):
         asked = []
         for name in sorted(set(self.symbols(request))):
             if not (PAIR if crypto else SYMBOL).fullmatch(name):
-                raise Refused(400, f"invalid symbol: {name}")
+                raise RefusedError(400, f"invalid symbol: {name}")
             found = self._asked(request, name, timeframe, (start, end), crypto=crypto)
             if found is not None:
                 series = self._thin(found.series) if feed == "iex" else found.series
@@ -183,7 +186,7 @@ class FakeAlpaca(FakeVendor):
         try:
             page = paging.cut(asked)
         except TokenError:
-            raise Refused(400, "invalid page_token") from None
+            raise RefusedError(400, "invalid page_token") from None
         return self._told(page, symbol, daily=daily, crypto=crypto)
 
     def _asked(
@@ -200,7 +203,7 @@ class FakeAlpaca(FakeVendor):
         try:
             day = None if asof == "-" else date.fromisoformat(asof)
         except ValueError:
-            raise Refused(400, f"invalid asof: {asof}") from None
+            raise RefusedError(400, f"invalid asof: {asof}") from None
         if day is None:
             series, who = self._unmapped(request, symbol, timeframe)
         else:
@@ -281,29 +284,29 @@ class FakeAlpaca(FakeVendor):
     def _check_params(self, request: Request, known: set[str], *, single: str | None) -> None:
         unexpected = sorted(set(request.params) - (known - {"symbols"} if single else known))
         if unexpected:
-            raise Refused(400, f"unexpected query parameter(s): {', '.join(unexpected)}")
+            raise RefusedError(400, f"unexpected query parameter(s): {', '.join(unexpected)}")
         if single is None and not request.params.get("symbols"):
-            raise Refused(400, "symbols is required")
+            raise RefusedError(400, "symbols is required")
         if request.params.get("adjustment", "raw") != "raw":
-            raise Refused(501, "this fake tells raw prices only")
+            raise RefusedError(501, "this fake tells raw prices only")
         if request.params.get("sort", "asc") != "asc":
-            raise Refused(501, "this fake sorts upwards only")
+            raise RefusedError(501, "this fake sorts upwards only")
 
     def _timeframe(self, request: Request) -> Timeframe:
         said = request.params.get("timeframe")
         if not said:
-            raise Refused(400, "timeframe is required")
+            raise RefusedError(400, "timeframe is required")
         if said in TIMEFRAMES:
             return TIMEFRAMES[said]
         known = re.fullmatch(r"\d+(Min|T|Hour|H|Day|D|Week|W|Month|M)", said)
         raise (
-            Refused(501, f"this fake has no {said}") if known else Refused(400, f"invalid timeframe: {said}")
+            RefusedError(501, f"this fake has no {said}") if known else RefusedError(400, f"invalid timeframe: {said}")
         )
 
     def _limit(self, request: Request, default: int, most: int) -> int:
         said = request.params.get("limit", str(default))
         if not said.isdigit() or not 1 <= int(said) <= most:
-            raise Refused(400, f"invalid limit: {said}")
+            raise RefusedError(400, f"invalid limit: {said}")
         return int(said)
 
     def _times(self, request: Request) -> tuple[datetime, datetime]:
@@ -315,7 +318,7 @@ class FakeAlpaca(FakeVendor):
             start = _time(said)
         end = _time(request.params["end"]) if request.params.get("end") else latest
         if request.params.get("start") and request.params.get("end") and start > end:
-            raise Refused(400, "end should not be before start")
+            raise RefusedError(400, "end should not be before start")
         return start, end
 
     def _feed(self, request: Request, end: datetime) -> str:
@@ -324,9 +327,9 @@ class FakeAlpaca(FakeVendor):
         if feed is None:
             return "iex" if recent else "sip"
         if feed not in {"sip", "iex", "otc", "boats"}:
-            raise Refused(400, f"invalid feed: {feed}")
+            raise RefusedError(400, f"invalid feed: {feed}")
         if feed == "sip" and recent:
-            raise Refused(403, "subscription does not permit querying recent SIP data")
+            raise RefusedError(403, "subscription does not permit querying recent SIP data")
         return feed
 
 
@@ -339,11 +342,11 @@ def _time(text: str) -> datetime:
     try:
         found = datetime.fromisoformat(re.sub(r"(\.\d{6})\d+", r"\1", text))
     except ValueError:
-        raise Refused(400, f"invalid time: {text}") from None
+        raise RefusedError(400, f"invalid time: {text}") from None
     if len(text) == 10:
         return found.replace(tzinfo=NEW_YORK)
     if found.tzinfo is None:
-        raise Refused(400, f"invalid time: {text}")
+        raise RefusedError(400, f"invalid time: {text}")
     return found
 
 
