@@ -22,6 +22,6 @@ from qfund.testing.truth import Filed, Moment, Truth, When
 from qfund.testing.vendor import Answer, FakeVendor, Request
 
 __all__ = [
-    "Answer", "Clock", "Entry", "FakeVendor", "Filed", "Instrument", "Line", "Log", "Moment", "Name", "Request",
-    "Script", "Truth", "When", "faults",
+    "Answer", "Clock", "Entry", "FakeVendor", "Filed", "Instrument", "Line", "Log", "Moment", "Name",
+    "Request", "Script", "Truth", "When", "faults",
 ]  # fmt: skip

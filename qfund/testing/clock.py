@@ -1,7 +1,7 @@
 """The fake's own clock: the real one, set off, or frozen.
 
-Promises: what the fake says of the present (the ``Date`` header, which bars exist, when a limit ends) comes from
-here alone. It never changes the clock of the machine or of the program under test.
+Promises: what the fake says of the present (the ``Date`` header, which bars exist, when a limit ends) comes
+from here alone. It never changes the clock of the machine or of the program under test.
 """
 
 from __future__ import annotations

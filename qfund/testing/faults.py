@@ -1,7 +1,7 @@
 """What can go wrong at a vendor, as data: a closed set of faults that a script plays.
 
-Promises: a fault says what goes wrong and nothing of when; each really happens on the wire, as bytes. Faults of
-`Wire` spoil an answer as it is sent; faults of `PageFault` spoil what a page of bars says.
+Promises: a fault says what goes wrong and nothing of when; each really happens on the wire, as bytes. Faults
+of `Wire` spoil an answer as it is sent; faults of `PageFault` spoil what a page of bars says.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ _LAST = date.max
 
 @dataclass(frozen=True)
 class Name:
-    """A symbol, and the days on which it means the instrument (both inclusive; None leaves that side open)."""
+    """A symbol, and the days on which it means the instrument (both included; None leaves that side open)."""
 
     symbol: str
     since: date | None = None

@@ -37,7 +37,7 @@ class Entry:
         rows: bars or other things in the answer.
         size: bytes of the body on the wire.
         faults: names of the scripted faults.
-        blocked_until: monotonic second before which the answer forbids the next request; None when it does not.
+        blocked_until: monotonic second before which the answer forbids the next request; None: it does not.
         finished: monotonic second at which the answer was out; None while it is not.
         in_flight: requests in flight when it had arrived, itself included.
     """

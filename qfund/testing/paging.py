@@ -1,7 +1,7 @@
 """Pages of bars: cut by symbol first and then by time, and spoiled where a script says so.
 
-Promises: tokens are opaque and point behind the last bar told, so that they survive corrections; without a fault
-the pages of an answer are exactly the bars asked for, each once.
+Promises: tokens are opaque and point behind the last bar told, so that they survive corrections; without a
+fault the pages of an answer are exactly the bars asked for, each once.
 """
 
 from __future__ import annotations
@@ -81,6 +81,10 @@ class Cut:
         if self.told is not None:
             return len(self.told)
         return sum(part.last - part.first for part in self.parts)
+
+    def bars(self) -> list[Told]:
+        """Its bars one by one, whether a fault touches them or not."""
+        return _told(self.parts) if self.told is None else self.told
 
 
 @dataclass(frozen=True)

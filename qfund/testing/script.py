@@ -1,7 +1,7 @@
 """The script of faults: which goes wrong at which request.
 
-Promises: a line plays exactly at the requests it names, as often as it says, whoever asks; the numbers count the
-requests that fit the line, from 1. Nothing random.
+Promises: a line plays exactly at the requests it names, as often as it says, whoever asks; the numbers count
+the requests that fit the line, from 1. Nothing random.
 """
 
 from __future__ import annotations

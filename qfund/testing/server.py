@@ -1,7 +1,7 @@
 """The wire: requests in, answers out, spoiled as the script says, on a loopback port.
 
-Promises: a real server (uvicorn) with real connections; a dropped connection is dropped, a cut body is cut. It
-never listens anywhere but on 127.0.0.1. Without uvicorn it says how to install it.
+Promises: a real server (uvicorn) with real connections; a dropped connection is dropped, a cut body is cut.
+It never listens anywhere but on 127.0.0.1. Without uvicorn it says how to install it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import threading
 import zlib
 from collections.abc import Awaitable, Callable, MutableMapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import parse_qsl, unquote
 
 from qfund.errors import ConfigError
@@ -21,8 +21,6 @@ from qfund.testing import faults
 from qfund.testing.truth import Moment
 
 if TYPE_CHECKING:
-    import uvicorn
-
     from qfund.testing.vendor import Answer, FakeVendor, Request
 
 Scope = MutableMapping[str, Any]
@@ -51,22 +49,18 @@ class Loopback:
         self._socket.bind(("127.0.0.1", port))
         self._socket.listen(256)
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
-        self._server = _uvicorn(self._app)
+        self._server = _server(self._app)
         self._thread = threading.Thread(target=self._run, name="fake vendor", daemon=True)
 
     def start(self) -> None:
         """Return once it answers."""
         self._thread.start()
-        deadline = threading.Event()
-        waited = 0.0
-        while not self._server.started and self._thread.is_alive() and waited < PATIENCE:
-            deadline.wait(0.005)
-            waited += 0.005
+        if not self._server.answers.wait(PATIENCE):
+            raise RuntimeError("The fake did not start.")
 
     def stop(self) -> None:
-        """Return once the port is closed and the thread has ended."""
-        self._server.should_exit = True
-        self._server.force_exit = True
+        """Return once the port is closed, connections are dropped and the thread has ended."""
+        self._server.end()
         self._thread.join(PATIENCE)
         self._socket.close()
 
@@ -145,6 +139,8 @@ class _Delivery:
         await self._head()
         if slow is not None:
             for start in range(0, len(self._body), slow.piece):
+                if self._transport().is_closing():
+                    return True
                 await self._piece(self._body[start : start + slow.piece], more=True)
                 await asyncio.sleep(slow.pause)
             await self._piece(b"", more=False)
@@ -165,41 +161,26 @@ class _Delivery:
         return transport
 
 
-def _uvicorn(app: Callable[[Scope, Receive, Send], Awaitable[None]]) -> uvicorn.Server:
+class _Server(Protocol):
+    """What is used of `qfund.testing.listening.Server`."""
+
+    answers: threading.Event
+
+    def run(self, sockets: list[socket.socket]) -> None: ...
+
+    def end(self) -> None: ...
+
+
+def _server(app: Callable[[Scope, Receive, Send], Awaitable[None]]) -> _Server:
     try:
-        import uvicorn
-        from uvicorn.protocols.http.h11_impl import H11Protocol
+        from qfund.testing.listening import server
     except ImportError as missing:
         raise ConfigError(
             "The fake vendor needs uvicorn, which is not installed.",
             fix="pip install 'qfund[testing]'",
             code="MISSING_EXTRA",
         ) from missing
-
-    class Connection(H11Protocol):
-        """A connection that its requests can drop."""
-
-        def __init__(self, *args: Any, **kwargs: Any) -> None:
-            super().__init__(*args, **kwargs)
-            self.app_state = {**self.app_state, "connection": self}
-
-    return uvicorn.Server(
-        uvicorn.Config(
-            app,
-            http=Connection,
-            interface="asgi3",
-            proxy_headers=False,
-            ws="none",
-            loop="asyncio",
-            lifespan="off",
-            log_config=None,
-            log_level="critical",
-            access_log=False,
-            date_header=False,
-            server_header=False,
-            h11_max_incomplete_event_size=65_536,
-        )
-    )
+    return server(app)
 
 
 def _request(scope: Scope) -> Request:

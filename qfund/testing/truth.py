@@ -1,7 +1,7 @@
-"""What is true in the fake's world: instruments, bars, corporate actions, days off, and what is corrected when.
+"""What is true in the fake's world: instruments, bars, corporate actions, days off, and what is corrected.
 
-Promises: the same truth at the same moment says the same thing; a correction is seen from its request number or
-time on and never before. It knows no vendor's words, and nothing of how a program under test stores bars.
+Promises: the same truth at the same moment says the same thing; a correction is seen from its request number
+or time on and never before. It knows no vendor's words, and nothing of how a program under test stores bars.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Moment:
 
 @dataclass(frozen=True)
 class When:
-    """From when on something is seen: a request's number, a moment of the fake's clock, or both; else always."""
+    """From when on something is seen: a request's number, a time of the fake's clock, or both; or always."""
 
     request: int | None = None
     now: datetime | None = None
@@ -330,5 +330,6 @@ def _placed(
 
 
 __all__ = [
-    "EPOCH", "Filed", "Instrument", "Moment", "Name", "Row", "Series", "Session", "Truth", "When", "moment", "stamp",
+    "EPOCH", "Filed", "Instrument", "Moment", "Name", "Row", "Series", "Session", "Truth", "When", "moment",
+    "stamp",
 ]  # fmt: skip

@@ -1,8 +1,8 @@
 """The fake of a vendor's server: what all of them share, whatever words they speak.
 
 A vendor's dialect is a class that inherits `FakeVendor` and answers requests from the truth. What lies here
-happens to each request, in this order: it is logged, its faults are looked up, its credentials are checked, its
-rate is limited, a scripted error is answered, and only then the dialect is asked.
+happens to each request, in this order: it is logged, its faults are looked up, its credentials are checked,
+its rate is limited, a scripted error is answered, and only then the dialect is asked.
 
 Promises: it listens on loopback alone; what it logs holds no secret; the scripted faults happen on the wire.
 """

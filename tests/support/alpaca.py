@@ -10,13 +10,10 @@ Each request and each honest answer is checked against Alpaca's own descriptions
 from __future__ import annotations
 
 import json
-import math
 import re
-from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Literal
-from zoneinfo import ZoneInfo
 
 import numpy as np
 
@@ -24,9 +21,9 @@ from qfund.market.bars import Timeframe
 from qfund.testing import Answer, Clock, FakeVendor, Instrument, Request, Truth
 from qfund.testing.paging import Asked, Cut, Paging, TokenError, Told
 from qfund.testing.series import Series, stamp
-from tests.support import alpaca_reference, openapi
+from tests.support import alpaca_bars, alpaca_reference, openapi
+from tests.support.alpaca_bars import NEW_YORK, RefusedError
 
-NEW_YORK = ZoneInfo("America/New_York")
 DELAY = timedelta(minutes=15)
 IEX_SHARE = 28  # of the volume on the consolidated tape, IEX sees about one part in so many
 TIMEFRAMES: dict[str, Timeframe] = {"1Min": "1m", "1T": "1m", "1Day": "1d", "1D": "1d"}
@@ -37,15 +34,6 @@ NGINX = (
 )
 SYMBOL = re.compile(r"[A-Z][A-Z0-9.\-]*")
 PAIR = re.compile(r"[A-Z0-9]+/[A-Z]+")
-
-
-class RefusedError(Exception):
-    """A request that Alpaca would refuse."""
-
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status = status
-        self.message = message
 
 
 class FakeAlpaca(FakeVendor):
@@ -137,7 +125,7 @@ class FakeAlpaca(FakeVendor):
             return None
         zone = UTC if "/crypto/" in request.path else NEW_YORK
         if request.params.get("timeframe") in ("1Day", "1D"):
-            first, last = _days((start, end), zone)
+            first, last = alpaca_bars.days((start, end), zone)
         else:  # a bar that starts at the midnight after a day is not yet a question for the next
             first, last = start.astimezone(zone).date(), (end - timedelta(minutes=1)).astimezone(zone).date()
         return first, max(first, last)
@@ -211,8 +199,8 @@ class FakeAlpaca(FakeVendor):
             series = self.truth.series(who.key, timeframe, request.moment) if who else Series.empty()
         if who is None or (who.kind == "crypto") != crypto:
             return None
-        started, forming = _visible(self.truth, who, series, timeframe, request.moment.now)
-        first, last = _rows(series, timeframe, span, UTC if crypto else NEW_YORK)
+        started, forming = alpaca_bars.visible(self.truth, who, series, timeframe, request.moment.now)
+        first, last = alpaca_bars.rows(series, timeframe, span, UTC if crypto else NEW_YORK)
         last = min(last, started)
         if first >= last:
             return None
@@ -247,7 +235,7 @@ class FakeAlpaca(FakeVendor):
         else:
             exact = page.honest
             for bar in page.told:
-                lists.setdefault(bar.symbol, []).append(_bar(bar, daily=daily, crypto=crypto))
+                lists.setdefault(bar.symbol, []).append(alpaca_bars.bar(bar, daily=daily, crypto=crypto))
         token = json.dumps(page.token).encode()
         if page.null:
             bars = b"null"
@@ -266,7 +254,9 @@ class FakeAlpaca(FakeVendor):
         found = self._rendered.get(where)
         if found is None:
             rows = zip(series.times.tolist(), series.values.tolist(), strict=True)
-            made = [_bar(Told("", time, values), daily=daily, crypto=crypto) for time, values in rows]
+            made = [
+                alpaca_bars.bar(Told("", time, values), daily=daily, crypto=crypto) for time, values in rows
+            ]
             found = self._rendered[where] = (series, made)  # the series is kept, so that its id stays its own
         return found[1]
 
@@ -300,7 +290,9 @@ class FakeAlpaca(FakeVendor):
             return TIMEFRAMES[said]
         known = re.fullmatch(r"\d+(Min|T|Hour|H|Day|D|Week|W|Month|M)", said)
         raise (
-            RefusedError(501, f"this fake has no {said}") if known else RefusedError(400, f"invalid timeframe: {said}")
+            RefusedError(501, f"this fake has no {said}")
+            if known
+            else RefusedError(400, f"invalid timeframe: {said}")
         )
 
     def _limit(self, request: Request, default: int, most: int) -> int:
@@ -315,8 +307,8 @@ class FakeAlpaca(FakeVendor):
         latest = now - DELAY if self.plan == "basic" and "/crypto/" not in request.path else now
         start = datetime.combine(now.astimezone(NEW_YORK).date(), datetime.min.time(), NEW_YORK)
         if said := request.params.get("start"):
-            start = _time(said)
-        end = _time(request.params["end"]) if request.params.get("end") else latest
+            start = alpaca_bars.time(said)
+        end = alpaca_bars.time(request.params["end"]) if request.params.get("end") else latest
         if request.params.get("start") and request.params.get("end") and start > end:
             raise RefusedError(400, "end should not be before start")
         return start, end
@@ -335,85 +327,6 @@ class FakeAlpaca(FakeVendor):
 
 def _is_data(path: str) -> bool:
     return path.startswith(("/v2/stocks", "/v1beta3", "/v1/"))
-
-
-def _time(text: str) -> datetime:
-    """RFC 3339, or a date, which is its midnight in New York."""
-    try:
-        found = datetime.fromisoformat(re.sub(r"(\.\d{6})\d+", r"\1", text))
-    except ValueError:
-        raise RefusedError(400, f"invalid time: {text}") from None
-    if len(text) == 10:
-        return found.replace(tzinfo=NEW_YORK)
-    if found.tzinfo is None:
-        raise RefusedError(400, f"invalid time: {text}")
-    return found
-
-
-def _rows(
-    series: Series, timeframe: Timeframe, span: tuple[datetime, datetime], zone: Any
-) -> tuple[int, int]:
-    """The rows whose start lies in a span, both ends included."""
-    start, end = span
-    if timeframe == "1m":
-        return int(np.searchsorted(series.times, start.timestamp())), int(
-            np.searchsorted(series.times, end.timestamp(), "right")
-        )
-    first, last = map(stamp, _days(span, zone))
-    return int(np.searchsorted(series.times, first)), int(np.searchsorted(series.times, last, "right"))
-
-
-def _days(span: tuple[datetime, datetime], zone: Any) -> tuple[date, date]:
-    """The first and the last day whose midnight lies in a span."""
-    start, end = (moment.astimezone(zone) for moment in span)
-    later = start.time() != datetime.min.time()
-    return start.date() + timedelta(days=1 if later else 0), end.date()
-
-
-def _visible(
-    truth: Truth, who: Instrument, series: Series, timeframe: Timeframe, now: datetime
-) -> tuple[int, int | None]:
-    """How many rows have begun, and the time of the one that is still forming."""
-    if timeframe == "1m":
-        started = int(np.searchsorted(series.times, now.timestamp(), "right"))
-        last = int(series.times[started - 1]) if started else None
-        return started, last if last is not None and last + 60 > now.timestamp() else None
-    zone = UTC if who.kind == "crypto" else NEW_YORK
-    today = now.astimezone(zone).date()
-    started = int(np.searchsorted(series.times, stamp(today)))
-    if started < len(series.times) and int(series.times[started]) == stamp(today):
-        days = truth.sessions(who.calendar, today, today)
-        if not days or now >= days[0].closes:
-            return started + 1, None
-        if now >= days[0].opens:
-            return started + 1, stamp(today)
-    return started, None
-
-
-def _bar(bar: Told, *, daily: bool, crypto: bool) -> bytes:
-    """One bar in Alpaca's words; ``t`` of a daily one is its midnight, in New York or (crypto) UTC."""
-    if daily:
-        whole = int(bar.time // 1)
-        day = date(1970, 1, 1) + timedelta(days=whole)
-        start = datetime(day.year, day.month, day.day, tzinfo=UTC if crypto else NEW_YORK)
-        start = start.astimezone(UTC) + timedelta(days=bar.time - whole)
-    else:
-        start = datetime.fromtimestamp(bar.time, UTC)
-    opened, high, low, close, volume = bar.values
-    if isinstance(volume, float) and volume.is_integer() and not crypto:
-        volume = int(volume)
-    prices = [value for value in (high, low, close) if _is_number(value)]
-    told: Mapping[str, Any] = {
-        "t": start.strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "o": opened, "h": high, "l": low, "c": close, "v": volume,
-        "n": max(int(volume) // 100, 1) if _is_number(volume) else 1,
-        "vw": round(sum(prices) / max(len(prices), 1), 6),
-    }  # fmt: skip
-    return json.dumps(told, separators=(",", ":")).encode()
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and math.isfinite(value)
 
 
 def large(symbols: int = 500, day: str = "2024-03-07") -> FakeAlpaca:

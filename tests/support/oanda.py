@@ -147,8 +147,8 @@ class FakeOanda(FakeVendor):
         series = self.truth.series(name, timeframe, request.moment)
         first, last, forming = self._rows(request, series, timeframe, seconds)
         paging = Paging(MOST, None, request.moment.now.timestamp(), timeframe == "1d", request.faults)
-        page = paging.cut([Asked(name, series, first, last, -1 if forming is None else forming)])
-        bars = page.told or []
+        page = paging.cut([Asked(name, series, first, last, forming)])
+        bars = page.bars()
         unix = request.headers.get("accept-datetime-format", "RFC3339").upper() == "UNIX"
         document = {
             "instrument": name,
@@ -228,7 +228,9 @@ def _candle(bar: Told, who: Instrument, price: str, *, daily: bool, unix: bool) 
     told: dict[str, Any] = {
         "complete": bar.complete,
         "volume": int(bar.values[4]) if _is_number(bar.values[4]) else bar.values[4],
-        "time": f"{start:.9f}" if unix else datetime.fromtimestamp(start, UTC).strftime("%Y-%m-%dT%H:%M:%S.000000000Z"),
+        "time": f"{start:.9f}"
+        if unix
+        else datetime.fromtimestamp(start, UTC).strftime("%Y-%m-%dT%H:%M:%S.000000000Z"),
     }
     digits = _digits(who)
     step = HALF_SPREAD * Decimal(10) ** (1 - digits)
