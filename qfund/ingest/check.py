@@ -158,17 +158,20 @@ def conformed(bars: pa.Table, timeframe: Timeframe) -> pa.Table:
         ) from error
 
 
-def rejected_too(checked: Checked, reasons: np.ndarray) -> Checked:
+def rejected_too(checked: Checked, reasons: Mapping[str, np.ndarray]) -> Checked:
     """The same answer with more of its good rows rejected, for what only neighbours can tell.
 
     Args:
         checked: an answer.
-        reasons: a key of :data:`REASONS`, or an empty string where the row stays good; one for each good row.
+        reasons: key of :data:`REASONS` → mask over the good rows; the first that applies is given.
     """
-    bad = reasons != ""
+    code = np.zeros(len(checked.good), dtype=np.uint8)
+    for name, faulty in reasons.items():
+        code[faulty & (code == 0)] = _NUMBER[name]
+    bad = code != 0
     if not bad.any():
         return checked
-    more = checked.good.filter(pa.array(bad)).append_column("reason", pa.array(reasons[bad], pa.string()))
+    more = checked.good.filter(pa.array(bad)).append_column("reason", _words(code[bad]))
     keys = [(name, "ascending") for name in checked.good.column_names[:-5]]
     rejected = pa.concat_tables([checked.rejected, more]).sort_by(keys).combine_chunks()
     good = checked.good.filter(pa.array(~bad)).combine_chunks()
@@ -214,7 +217,8 @@ def _judged(
     else:
         reject("time", rows.no_time)
     if (rows.place < 0).any():
-        nowhere = (rows.place < 0) & (hours.place_of_days(rows.days) < 0)
+        nowhere = rows.place < 0
+        nowhere[nowhere] = hours.place_of_days(rows.days[nowhere]) < 0
         reject("outside_span", nowhere & ((rows.days < hours.first) | (rows.days > hours.last)))
         reject("not_a_session", nowhere)
     begin, end = _begins_and_ends(rows, hours)
@@ -296,6 +300,10 @@ def _joined(parts: Sequence[pa.Table]) -> pa.Table | None:
     return pa.concat_tables(ordered).combine_chunks()
 
 
+def _words(codes: np.ndarray) -> pa.Array:
+    return pa.DictionaryArray.from_arrays(pa.array(codes), pa.array(_CODES)).cast(pa.string())
+
+
 def _no_rejected(timeframe: Timeframe) -> pa.Table:
     return schema(timeframe).append(pa.field("reason", pa.string())).empty_table()
 
@@ -317,6 +325,5 @@ def _told_apart(rows: BarTable, reason: np.ndarray, left_out: Mapping[str, int])
     table = rows.table()
     if not bad.any():
         return Checked(table, _no_rejected(rows.timeframe), count, left_out)
-    words = pa.DictionaryArray.from_arrays(pa.array(reason[bad]), pa.array(_CODES)).cast(pa.string())
-    rejected = table.filter(pa.array(bad)).combine_chunks().append_column("reason", words)
+    rejected = table.filter(pa.array(bad)).combine_chunks().append_column("reason", _words(reason[bad]))
     return Checked(table.filter(compute.invert(pa.array(bad))).combine_chunks(), rejected, count, left_out)
