@@ -78,7 +78,7 @@ class BarTable:
         rising = (self.symbols[1:] > self.symbols[:-1]) | (same & (self.times[1:] > self.times[:-1]))
         if rising.all():
             return None
-        order = np.lexsort((self.times, self.symbols))
+        order = _sorted_by(self.symbols, self.times)
         symbols, times = self.symbols[order], self.times[order]
         again = (symbols[1:] == symbols[:-1]) & (times[1:] == times[:-1])
         if not again.any():
@@ -170,6 +170,15 @@ def _days_and_places(
     days = np.where(given == _NO_DAY, found, given)
     agreed = days == found
     return days, held if agreed.all() else np.where(agreed, held, -1)
+
+
+def _sorted_by(symbols: np.ndarray, times: np.ndarray) -> np.ndarray:
+    """Positions that sort by symbol, then time; by one number for both where that fits."""
+    first = int(times.min())
+    bits = (int(times.max()) - first).bit_length()
+    if bits + int(symbols.max()).bit_length() > 62:
+        return np.lexsort((times, symbols))
+    return np.argsort((symbols.astype(np.int64) << bits) + (times - first))
 
 
 def numbered(column: pa.ChunkedArray) -> tuple[list[str], np.ndarray]:
