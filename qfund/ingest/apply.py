@@ -25,11 +25,12 @@ from qfund.ingest.estimate import Estimate, estimate, stored_bar_bytes
 from qfund.ingest.fetching import ENDS_THE_RUN, Asking, Fetched, Fetching, Paged
 from qfund.ingest.look import LONGEST_CLOSURE, Remembered, Wish, listed, look, offered
 from qfund.ingest.plan import Facts, FetchSpan, Plan, plan, renewed
-from qfund.ingest.report import Began, Failed, Kept, Report, Traffic
+from qfund.ingest.report import Began, Failed, Kept, Report
 from qfund.ingest.steps import Answer, Target, ask, commit
 from qfund.market import sessions
 from qfund.market.actions import CorporateAction
 from qfund.store import Store, claims, coverage, securities, sources
+from qfund.store.requests import Sent
 from qfund.store.sources import Series
 from qfund.vendors.contract import Vendor
 
@@ -94,7 +95,8 @@ class Ingest:
         jobs: how many chunks to fetch at a time; None for what the vendor allows.
         patience: seconds to wait for another ingest of the same symbols.
         on_wait: told in a sentence when there is something to wait for.
-        traffic: what has gone over the wire so far.
+        sent: what has gone over the wire so far.
+        record: called after each chunk and at the end, to write the ledger of requests.
     """
 
     def __init__(
@@ -107,7 +109,8 @@ class Ingest:
         jobs: int | None = None,
         patience: float = PATIENCE,
         on_wait: Callable[[str], None] = lambda _: None,
-        traffic: Callable[[], Traffic] = Traffic,
+        sent: Callable[[], Sent] = Sent,
+        record: Callable[[], None] = lambda: None,
     ) -> None:
         self._store = store
         self._vendor = Remembered(vendor)
@@ -116,7 +119,8 @@ class Ingest:
         self._jobs = max(1, min(jobs or vendor.capabilities.concurrency, vendor.capabilities.concurrency))
         self._patience = patience
         self._on_wait = on_wait
-        self._traffic = traffic
+        self._sent = sent
+        self._record = record
         self._offer = offered(vendor, wish)
         self._report: Report | None = None
 
@@ -152,7 +156,7 @@ class Ingest:
             LockedError: another ingest of these symbols did not end in time, and nothing else was to do.
             UpstreamError: the database is gone.
         """
-        self._report = Report(made, traffic=self._traffic)
+        self._report = Report(made, sent=self._sent)
         return self._events(made)
 
     def _events(self, made: Plan) -> Generator[Event, None, None]:
@@ -161,7 +165,7 @@ class Ingest:
         facts = self._registered(renewed(made, self._look()))
         series = self._series()
         run_id = self._begin(made)
-        report = self._report = Report(plan(facts), run_id, traffic=self._traffic)
+        report = self._report = Report(plan(facts), run_id, sent=self._sent)
         error: str | None = "it was stopped before its end"
         try:
             with claims.living(self._store, run_id):
@@ -307,6 +311,7 @@ class Ingest:
         """Commit a chunk, or see what its failure means for the others."""
         outcome = self._committed(target, news, report)
         if isinstance(outcome, Kept):
+            self._record()
             yield outcome
             return
         if isinstance(outcome, ENDS_THE_RUN):

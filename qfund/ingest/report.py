@@ -13,6 +13,7 @@ from typing import Literal
 from qfund.errors import DataQualityError, LockedError, PartialError, QfundError, UpstreamError
 from qfund.ingest.check import REASONS
 from qfund.ingest.plan import Facts, FetchSpan, Plan, Span, within
+from qfund.store.requests import Sent
 
 
 @dataclass(frozen=True)
@@ -46,23 +47,6 @@ class Tally:
             self.rejected + other.rejected,
             self.holes + other.holes,
         )
-
-
-@dataclass(frozen=True)
-class Traffic:
-    """What a run sent and got.
-
-    Attributes:
-        requests: sent, retries included.
-        throttled: answered with 429.
-        retried: sent again because there was no usable answer.
-        bytes: of the bodies, decoded.
-    """
-
-    requests: int = 0
-    throttled: int = 0
-    retried: int = 0
-    bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -140,7 +124,7 @@ class Report:
         locked: symbols that another run was fetching all the time.
         told: corporate actions written before the first chunk.
         planned: steps that were to be done.
-        traffic: what went over the wire, in the order of `Traffic`; zero without a network.
+        sent: what went over the wire so far; zero without a network.
     """
 
     plan: Plan
@@ -156,7 +140,7 @@ class Report:
     locked: tuple[str, ...] = ()
     told: int = 0
     planned: int = 0
-    traffic: Callable[[], Traffic] = field(default=lambda: Traffic())
+    sent: Callable[[], Sent] = Sent
 
     def add(self, plan: Plan) -> None:
         """Count the steps of a share of the work."""
@@ -248,7 +232,7 @@ class Report:
             "holes": total.holes,
             "rows_left_out": sum(sum(step.left_out.values()) for step in steps),
             "actions": self.told + sum(step.actions for step in steps),
-            **asdict(self.traffic()),
+            **asdict(self.sent()),
         }
 
     def summary(self) -> str:
