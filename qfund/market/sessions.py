@@ -1,4 +1,4 @@
-"""Sessions: the days, opens and closes of an exchange, as ``exchange_calendars`` knows them.
+"""Sessions: the days, opens and closes of an exchange, as ``exchange_calendars`` knows them, and of the FX market.
 
 Promises: a session is a naive midnight date of the exchange's calendar, never a truncated UTC instant; opens
 and closes are timezone-aware UTC; half days have their own close. Nothing here knows what day today is.
@@ -6,7 +6,7 @@ and closes are timezone-aware UTC; half days have their own close. Nothing here 
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import date, timedelta, tzinfo
 from functools import lru_cache
 from typing import Any
 
@@ -19,11 +19,19 @@ FIRST_SESSION = "1990-01-01"
 DAYS_PER_YEAR = 365.25  # ACT/365.25, see docs/guides/conventions.md
 
 
+FX = "FX"
+"""Foreign exchange, 24 hours on 5 days: session D runs from 17:00 New York on the day before to 17:00 on D, so
+that Monday's opens on Sunday. It has no holidays: a quiet day is a session without bars (OANDA, "Hours of
+operation"; 17:00 New York is the market's customary change of the value date)."""
+
+
 @lru_cache(maxsize=8)
 def _calendar(name: str, end: str) -> Any:
     import exchange_calendars
 
-    known = exchange_calendars.get_calendar_names(include_aliases=True)
+    if name == FX:
+        return _fx(end)
+    known = [*exchange_calendars.get_calendar_names(include_aliases=True), FX]
     if name not in known:
         raise NotFoundError(
             f"There is no exchange calendar named '{name}'.{did_you_mean(name, known)}",
@@ -32,9 +40,36 @@ def _calendar(name: str, end: str) -> Any:
     return exchange_calendars.get_calendar(name, start=FIRST_SESSION, end=end, side="left")
 
 
+def _fx(end: str) -> Any:
+    """The calendar of foreign exchange."""
+    from datetime import time
+    from zoneinfo import ZoneInfo
+
+    from exchange_calendars import ExchangeCalendar
+
+    class ForeignExchange(ExchangeCalendar):  # type: ignore[misc] - an untyped library's class
+        name = FX
+        tz = ZoneInfo("America/New_York")
+        open_times = ((None, time(17)),)
+        open_offset = -1
+        close_times = ((None, time(17)),)
+
+    return ForeignExchange(start=FIRST_SESSION, end=end, side="left")
+
+
 def _covering(name: str, until: date) -> Any:
     """The calendar up to at least the end of the year of ``until`` (few distinct ends, so few builds)."""
     return _calendar(name, f"{max(until.year, 2026)}-12-31")
+
+
+def zone(calendar: str) -> tzinfo:
+    """The time zone that the calendar's dates are of.
+
+    Raises:
+        NotFoundError: no calendar of that name.
+    """
+    found: tzinfo = _covering(calendar, date(2026, 1, 1)).tz
+    return found
 
 
 def sessions(calendar: str, since: date, until: date) -> pd.DatetimeIndex:

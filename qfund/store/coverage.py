@@ -103,14 +103,12 @@ class Status:
 _STATUS = """
 SELECT n.symbol, v.name AS vendor, s.feed, s.basis, s.hours, c.timeframe, b.first, b.last,
        coalesce(b.bars, 0) AS bars, coalesce(b.sessions, 0) AS held,
-       coalesce(e.calendar, CASE WHEN s.hours = 'always' THEN '24/7' ELSE 'XNYS' END) AS calendar,
+       s.calendar,
        (SELECT array_agg(lower(r)) FROM unnest(c.sessions) r) AS starts,
        (SELECT array_agg(upper(r) - 1) FROM unnest(c.sessions) r) AS ends, c.updated_at
   FROM ops.coverage c
   JOIN sec.source s USING (source_id)
   JOIN sec.vendor v USING (vendor_id)
-  JOIN sec.instrument i USING (instrument_id)
-  LEFT JOIN sec.venue e USING (mic)
   JOIN LATERAL (SELECT x.symbol FROM sec.instrument_symbol x
                  WHERE x.instrument_id = c.instrument_id AND x.vendor_id = s.vendor_id
                  ORDER BY upper(x.valid) DESC NULLS FIRST LIMIT 1) n ON true

@@ -20,7 +20,7 @@ from qfund.market.bars import FIELDS
 from qfund.market.sessions import opens_and_closes, sessions
 from qfund.store.arriving import Arriving, group_keys
 from qfund.store.daily import begin, pg_array
-from qfund.store.reading import Block, Selection, calendar_of, time_index
+from qfund.store.reading import Block, Selection, time_index
 from qfund.store.sources import Series
 
 _PARTITION_LOCK = 0x7166_7061_7274
@@ -59,7 +59,7 @@ def write(cursor: Any, series: Series, rows: Arriving, run: int) -> tuple[int, i
     numbers = np.unique(rows.ids)
     moment = begin(cursor, series, numbers)
     _ensure_partitions(cursor, rows)
-    opens = _opens(calendar_of(cursor, numbers, series), rows)
+    opens = _opens(series.calendar, rows)
     fresh = _flat(rows)
     stored, since = _stored(cursor, series, rows, fresh.groups)
     if not len(stored.ids):

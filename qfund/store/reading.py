@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from qfund.store.database import Store
 
 _EPOCH = date(1970, 1, 1)
-_DEFAULT_CALENDAR = "XNYS"
 
 
 @dataclass
@@ -139,7 +138,7 @@ def read(
     with store.dbapi() as connection, connection.cursor() as cursor:
         # One snapshot for all queries of the read.
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-        calendar = calendar_of(cursor, ids, series)
+        calendar = series.calendar
         hides = False
         if as_of is not None:
             hides = knew(cursor, series, as_of)
@@ -153,20 +152,6 @@ def read(
         if series.timeframe == "1m":
             return minutes.read(cursor, wanted, calendar)
         return _daily(cursor, wanted, calendar)
-
-
-def calendar_of(cursor: Any, numbers: np.ndarray, series: Series) -> str:
-    """The calendar of most of the instruments' venues; without a venue by the series' hours."""
-    chosen = ",".join(map(str, numbers.tolist()))
-    cursor.execute(
-        "SELECT v.calendar FROM sec.instrument i JOIN sec.venue v USING (mic)"  # noqa: S608 - numbers only
-        f" WHERE i.instrument_id = ANY ('{{{chosen}}}'::integer[])"
-        " GROUP BY 1 ORDER BY count(*) DESC, 1 LIMIT 1"
-    )
-    found = cursor.fetchone()
-    if found:
-        return str(found[0])
-    return "24/7" if series.hours == "always" else _DEFAULT_CALENDAR
 
 
 def knew(cursor: Any, series: Series, as_of: datetime) -> bool:

@@ -6,7 +6,7 @@ Promises: a source keeps its number for ever. Nothing here deletes anything.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from qfund.market.bars import Timeframe
 from qfund.store.faults import translated
@@ -33,6 +33,7 @@ class Series:
         hours: the hours of the day that are covered.
         timeframe: length of a bar.
         price_kind: trades, or quotes.
+        calendar: name of its sessions' calendar, see ``qfund.market.sessions``.
     """
 
     source_id: int
@@ -42,6 +43,7 @@ class Series:
     hours: Hours
     timeframe: Timeframe
     price_kind: PriceKind = "trade"
+    calendar: str = "XNYS"
 
 
 class Described(Protocol):
@@ -77,58 +79,58 @@ def series(
     basis: Basis = "raw",
     price_kind: PriceKind = "trade",
     hours: Hours = "regular",
+    calendar: str = "XNYS",
 ) -> Series:
-    """The series of that description; made when it is new."""
+    """The series of that description; made when it is new. The calendar of a known one stays as it is."""
     key = (feed, basis, price_kind, hours)
     with translated(), store.sql.begin() as connection:
         number = vendor_id(connection, vendor)
         connection.exec_driver_sql(
-            "INSERT INTO sec.source (vendor_id, feed, basis, price_kind, hours)"
-            " VALUES (%s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
-            (number, *key),
+            "INSERT INTO sec.source (vendor_id, feed, basis, price_kind, hours, calendar)"
+            " VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
+            (number, *key, calendar),
         )
-        found = _source_id(connection, vendor, key)
+        found = _find(connection, vendor, key, timeframe)
     if found is None:
         raise RuntimeError(f"the source {vendor} {key} was stored and is not there")
-    return Series(found, vendor, feed, basis, hours, timeframe, price_kind)
+    return found
 
 
 def find_series(store: Store, vendor: str, described: Described) -> Series | None:
     """The series of that description, None when nothing was ever stored of it; writes nothing."""
     key = (described.feed, described.basis, described.price_kind, described.hours)
     with translated(), store.sql.connect() as connection:
-        found = _source_id(connection, vendor, key)
-    if found is None:
-        return None
-    return Series(
-        found,
-        vendor,
-        described.feed,
-        described.basis,
-        described.hours,
-        described.timeframe,
-        described.price_kind,
-    )
+        return _find(connection, vendor, key, described.timeframe)
 
 
-def _source_id(connection: Connection, vendor: str, key: tuple[str, str, str, str]) -> int | None:
-    found = connection.exec_driver_sql(
-        "SELECT s.source_id FROM sec.source s JOIN sec.vendor v USING (vendor_id)"
-        " WHERE v.name = %s AND s.feed = %s AND s.basis = %s AND s.price_kind = %s AND s.hours = %s",
+_SOURCE = """
+SELECT s.source_id, v.name, s.feed, s.basis, s.hours, s.price_kind, s.calendar
+  FROM sec.source s JOIN sec.vendor v USING (vendor_id)
+"""
+
+
+def _find(
+    connection: Connection, vendor: str, key: tuple[str, str, str, str], timeframe: Timeframe
+) -> Series | None:
+    row = connection.exec_driver_sql(
+        _SOURCE
+        + " WHERE v.name = %s AND s.feed = %s AND s.basis = %s AND s.price_kind = %s AND s.hours = %s",
         (vendor, *key),
-    ).scalar()
-    return None if found is None else int(found)
+    ).one_or_none()
+    return None if row is None else _series(row, timeframe)
+
+
+def _series(row: Any, timeframe: Timeframe) -> Series:
+    return Series(row[0], row[1], row[2], row[3], row[4], timeframe, row[5], row[6])
 
 
 def sources(store: Store, timeframe: Timeframe) -> list[Series]:
     """The series of a timeframe that were ever written to, in the order they were first stored."""
     with translated(), store.sql.connect() as connection:
         rows = connection.exec_driver_sql(
-            "SELECT s.source_id, v.name, s.feed, s.basis, s.hours, s.price_kind"
-            "  FROM sec.source s JOIN sec.vendor v USING (vendor_id)"
-            " WHERE EXISTS (SELECT 1 FROM ops.coverage c"
+            _SOURCE + " WHERE EXISTS (SELECT 1 FROM ops.coverage c"
             "                WHERE c.source_id = s.source_id AND c.timeframe = %s)"
             " ORDER BY s.source_id",
             (timeframe,),
         ).all()
-    return [Series(r[0], r[1], r[2], r[3], r[4], timeframe, r[5]) for r in rows]
+    return [_series(row, timeframe) for row in rows]

@@ -24,7 +24,7 @@ from qfund.market import sessions
 from qfund.market.actions import CorporateAction
 from qfund.market.instruments import Listing
 from qfund.vendors import synthetic
-from qfund.vendors.contract import DAILY_SCHEMA, MINUTE_SCHEMA, BarRequest, Capabilities, Offer, Page
+from qfund.vendors.contract import DAILY_SCHEMA, MINUTE_SCHEMA, BarRequest, Capabilities, Offer, Page, Setup
 
 FIRST = date(2000, 3, 1)
 LAST = date(2013, 3, 1)
@@ -68,6 +68,14 @@ class Sample:
         symbols_per_request=50,
         small=True,
     )
+
+    def __init__(self, setup: Setup | None = None) -> None:
+        """Nothing can be set: the prices are part of the program."""
+
+    def market(self, symbol: str) -> str:
+        """All of them are US shares."""
+        del symbol
+        return "us_equity"
 
     def listings(self, symbols: Sequence[str] | None = None) -> list[Listing]:
         """The listings of these symbols, or all five."""
@@ -163,7 +171,7 @@ def _minutes(symbol: str, days: pa.Table) -> pa.Table:
     if not len(days):
         return MINUTE_SCHEMA.empty_table()
     day_list = days["session"].to_pylist()
-    calendar = Sample.capabilities.calendar
+    calendar = "XNYS"
     known = sessions.sessions(calendar, day_list[0], day_list[-1])
     opens, _ = sessions.opens_and_closes(calendar, day_list[0], day_list[-1])
     rows = known.searchsorted(np.array(day_list, dtype="datetime64[us]"))
