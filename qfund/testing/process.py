@@ -40,7 +40,8 @@ class Separate:
         assert self._process.stdout is not None  # noqa: S101 - as asked
         self.url = self._process.stdout.readline().strip()
         if not self.url:
-            raise RuntimeError(f"The fake of {self._words[-1]} ended with {self._process.wait()}.")
+            self._process.communicate()
+            raise RuntimeError(f"The fake of {self._words[-1]} ended with {self._process.returncode}.")
         return self
 
     def log(self) -> Log:

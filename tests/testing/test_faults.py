@@ -172,7 +172,11 @@ def test_a_fake_ends_while_an_answer_drips(truth):
     with SmallPages(truth, clock=Clock(NOW)) as fake:
         fake.script.add(faults.SlowBody(pause=60, piece=1))
         with connection(fake) as made:
-            made.request("GET", f"/bars?symbols=AAPL&timeframe=1d&{SPAN}", headers={"Authorization": f"Bearer {fake.key}"})
+            made.request(
+                "GET",
+                f"/bars?symbols=AAPL&timeframe=1d&{SPAN}",
+                headers={"Authorization": f"Bearer {fake.key}"},
+            )
             assert made.getresponse().status == 200
             began = time.monotonic()
             fake.stop()

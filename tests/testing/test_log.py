@@ -117,7 +117,7 @@ def test_one_after_the_other_is_no_crowd(fake):
 
 def test_a_dropped_connection_is_no_longer_in_flight(fake):
     fake.script.add(faults.Drop())
-    with pytest.raises((OSError, Exception)):  # noqa: B017 - the client's own word for it
+    with pytest.raises((OSError, Exception)):
         get(fake)
     get(fake)
     assert fake.log.most_in_flight() == 1

@@ -140,7 +140,9 @@ def test_an_action_is_told_from_its_announcement_on():
 def test_a_rename_and_a_ticker_that_was_used_again():
     truth = Truth()
     meta = truth.add(Instrument("meta", (Name("FB", until=date(2022, 6, 8)), Name("META", date(2022, 6, 9)))))
-    old = truth.add(Instrument("old", (Name("ABC"),), listed_on=date(2000, 1, 3), delisted_on=date(2010, 1, 4)))
+    old = truth.add(
+        Instrument("old", (Name("ABC"),), listed_on=date(2000, 1, 3), delisted_on=date(2010, 1, 4))
+    )
     new = truth.add(Instrument("new", (Name("ABC"),), listed_on=date(2015, 1, 5)))
     assert truth.holder("FB", date(2020, 1, 2)) is meta
     assert truth.holder("FB", date(2024, 1, 2)) is None
