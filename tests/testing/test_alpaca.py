@@ -21,10 +21,11 @@ from alpaca.trading.enums import AssetStatus
 from alpaca.trading.requests import GetAssetsRequest, GetCalendarRequest
 
 from qfund.market.actions import ActionKind, CorporateAction
-from qfund.testing import Clock, Instrument, Name, Truth, When, faults
+from qfund.testing import Clock, Instrument, Moment, Name, Truth, When, faults
+from qfund.testing.paging import Told
 from qfund.testing.series import stamp
 from qfund.vendors.contract import Rate
-from tests.support import openapi
+from tests.support import alpaca_bars, openapi
 from tests.support.alpaca import FakeAlpaca
 from tests.support.alpaca_reference import identity
 
@@ -80,7 +81,7 @@ def test_the_official_client_reads_daily_bars_over_many_pages(fake, truth):
     client = StockHistoricalDataClient(fake.key, fake.secret, url_override=fake.url)
     fake.script.add(faults.ShortPage(25), times=None)
     asked = StockBarsRequest(
-        symbol_or_symbols=["MSFT", "AAPL"], timeframe=TimeFrame.Day, start=datetime(2024, 1, 1), end=datetime(2024, 3, 31),
+        symbol_or_symbols=["MSFT", "AAPL"], timeframe=TimeFrame.Day, start=datetime(2024, 1, 1, tzinfo=UTC), end=datetime(2024, 3, 31, tzinfo=UTC),
         adjustment=Adjustment.RAW,
     )  # fmt: skip
     found = client.get_stock_bars(asked).data
@@ -101,8 +102,8 @@ def test_the_official_client_reads_minutes_outside_the_session_too(fake):
     asked = StockBarsRequest(
         symbol_or_symbols="AAPL",
         timeframe=TimeFrame.Minute,
-        start=datetime(2024, 3, 7),
-        end=datetime(2024, 3, 9, 1),
+        start=datetime(2024, 3, 7, tzinfo=UTC),
+        end=datetime(2024, 3, 9, 1, tzinfo=UTC),
     )
     found = client.get_stock_bars(asked).data["AAPL"]
     assert len(found) == 960 * 2
@@ -114,8 +115,8 @@ def test_the_official_client_reads_crypto_bars_without_a_key(fake):
     asked = CryptoBarsRequest(
         symbol_or_symbols="BTC/USD",
         timeframe=TimeFrame.Day,
-        start=datetime(2024, 1, 2),
-        end=datetime(2024, 1, 31),
+        start=datetime(2024, 1, 2, tzinfo=UTC),
+        end=datetime(2024, 1, 31, tzinfo=UTC),
     )
     found = client.get_crypto_bars(asked).data["BTC/USD"]
     assert [bar.timestamp.day for bar in found] == list(range(2, 32))
@@ -419,8 +420,8 @@ def test_an_answer_that_the_description_does_not_allow_fails_the_fake(truth, cha
             told = super().answer(request)
             return type(told)(change(told.body), told.status, rows=told.rows)
 
+    params = {"symbols": "BTC/USD", "timeframe": "1Day", "start": "2024-01-02", "end": "2024-01-05"}
     with pytest.raises(AssertionError, match=complaint), Dishonest(truth, clock=Clock(NOW)) as fake:
-        params = {"symbols": "BTC/USD", "timeframe": "1Day", "start": "2024-01-02", "end": "2024-01-05"}
         assert httpx.get(f"{fake.url}/v1beta3/crypto/us/bars", params=params).status_code == 200
 
 
@@ -433,6 +434,15 @@ def test_a_scripted_untruth_is_not_held_against_the_fake(fake, get):
     fake.script.add(faults.BadValue("close", "n/a"))
     assert json.dumps(daily(get)[1]).count("n/a") == 1
     assert not fake.complaints
+
+
+def test_many_bars_are_written_as_one_is(truth):
+    for timeframe in ("1m", "1d"):
+        series = truth.series("AAPL", timeframe, Moment(NOW))
+        kind = {"daily": timeframe == "1d", "crypto": False}
+        rows = zip(series.times.tolist(), series.values.tolist(), strict=True)
+        singly = [alpaca_bars.bar(Told("", *row), **kind) for row in rows]
+        assert alpaca_bars.written(series, **kind) == singly
 
 
 def test_an_unscripted_bar_is_its_truth(get, truth):

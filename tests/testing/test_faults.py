@@ -325,9 +325,8 @@ def test_a_bar_forms_while_the_clock_is_inside_its_session():
 
 def test_a_line_plays_at_the_requests_it_names(fake):
     fake.script.add(faults.Status(500), symbol="MSFT", number=2, times=2)
-    found = []
-    for symbol in ("MSFT", "AAPL", "MSFT", "AAPL", "MSFT", "MSFT"):
-        found.append(raw(fake, f"/bars?symbols={symbol}&timeframe=1d&{SPAN}")[0])
+    asked = ("MSFT", "AAPL", "MSFT", "AAPL", "MSFT", "MSFT")
+    found = [raw(fake, f"/bars?symbols={symbol}&timeframe=1d&{SPAN}")[0] for symbol in asked]
     assert found == [200, 200, 500, 200, 500, 200]
 
 
