@@ -17,7 +17,7 @@ from qfund.market import sessions
 from qfund.market.bars import Timeframe
 from qfund.market.instruments import Listing
 from qfund.store import Store, coverage, securities
-from qfund.vendors.contract import Hours, Offer, PriceKind, Vendor
+from qfund.vendors.contract import Capabilities, Hours, Offer, PriceKind, Vendor
 
 LONGEST_CLOSURE = timedelta(days=15)
 """No exchange was closed longer since 1990."""
@@ -60,10 +60,14 @@ class Remembered:
         self._vendor = vendor
         self._listings: dict[tuple[str, ...] | None, list[Listing]] = {}
         self.name = vendor.name
-        self.capabilities = vendor.capabilities
         self.market = vendor.market
         self.bars = vendor.bars
         self.actions = vendor.actions
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """See `Vendor.capabilities`."""
+        return self._vendor.capabilities
 
     def listings(self, symbols: Sequence[str] | None = None) -> list[Listing]:
         """See `Vendor.listings`."""

@@ -156,8 +156,8 @@ def renewed(made: Plan, again: Facts) -> Plan:
 
 
 def _question(facts: Facts) -> Facts:
-    """The facts without coverage."""
-    return replace(facts, symbols=tuple(replace(one, covered=()) for one in facts.symbols))
+    """The facts without coverage, and without the numbers that another run may have given meanwhile."""
+    return replace(facts, symbols=tuple(replace(one, covered=(), instrument=None) for one in facts.symbols))
 
 
 def _stale(reason: str) -> RefusedError:
