@@ -326,9 +326,10 @@ def _local_dates(ts: pa.Array, calendar: str) -> pa.Array:
 
 
 def _clock_times(wall: pa.Array) -> list[Any]:
-    """The distinct times of day, µs since midnight; two at the most are told."""
-    of_day = compute.subtract(wall.cast(pa.int64()), _midnights(wall))
-    return cast("list[Any]", compute.unique(of_day).slice(0, 2).to_pylist())
+    """The one time of day that all have, µs since midnight, or two of several."""
+    of_day = compute.subtract(wall.cast(pa.int64()), _midnights(wall)).drop_null()
+    others = compute.min_max(of_day).as_py()
+    return sorted({others["min"], others["max"]})
 
 
 def _midnights(wall: pa.Array) -> pa.Array:
