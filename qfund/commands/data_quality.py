@@ -78,9 +78,7 @@ def gaps(
     since: SinceOption = None,
     until: UntilOption = None,
     thin: ThinOption = 50,
-    exit_code: Annotated[
-        bool, typer.Option("--exit-code", help="Exit 5 when there is a gap.")
-    ] = False,
+    exit_code: Annotated[bool, typer.Option("--exit-code", help="Exit 5 when there is a gap.")] = False,
 ) -> None:
     """Show the sessions that should have bars and have none, with what is known of each.
 
@@ -294,7 +292,14 @@ def _checked(findings: Sequence[Finding], held: Sequence[Entry]) -> Outcome:
     blocks: list[Block] = []
     if findings:
         rows = [
-            (one.symbol, one.vendor, one.timeframe, one.at or one.session, one.count, one.words or RULES[one.rule])
+            (
+                one.symbol,
+                one.vendor,
+                one.timeframe,
+                one.at or one.session,
+                one.count,
+                one.words or RULES[one.rule],
+            )
             for one in findings[:_MOST_ROWS]
         ]
         said = ", ".join(f"{n:,} × {RULES[rule]}" for rule, n in totals.items())
@@ -377,9 +382,7 @@ def _repairing(fetching: Fetching) -> Callable[..., None]:
         first, last = period(since, until, today=datetime.now(UTC).date())
         with session.open_store() as store:
             series = _broken(store, of, vendor, timeframe)
-            found = work.find(
-                store, series, symbols=symbols(symbol), since=first, until=last, thin=thin
-            )
+            found = work.find(store, series, symbols=symbols(symbol), since=first, until=last, thin=thin)
             if dry_run or not found:
                 session.console.show(_found(series, vendor, found))
                 return
@@ -434,7 +437,9 @@ def _repaired(series: Series, vendor: str, done: Sequence[Filled]) -> Outcome:
     rows = []
     for one in done:
         words = one.refused or ("filled" if one.bars else f"{vendor} has nothing either")
-        rows.append((one.hole.symbol, one.hole.sessions[0], one.hole.sessions[-1], one.sessions, one.bars, words))
+        rows.append(
+            (one.hole.symbol, one.hole.sessions[0], one.hole.sessions[-1], one.sessions, one.bars, words)
+        )
     columns = ("symbol", "since", "until", Column("sessions", "right"), Column("bars", "right"), "what")
     bars = sum(one.bars for one in done)
     data = {
@@ -487,9 +492,7 @@ def _series(store: Store, vendor: str | None, timeframe: Timeframe | None) -> li
 
 
 @contextmanager
-def _by_ingest(
-    session: Session, store: Store, vendor: str, timeframe: Timeframe
-) -> Iterator[Fetch]:
+def _by_ingest(session: Session, store: Store, vendor: str, timeframe: Timeframe) -> Iterator[Fetch]:
     """Fetch by an ingest of what is not covered."""
     from qfund.commands import vendors
     from qfund.ingest.apply import Ingest
