@@ -165,6 +165,7 @@ class VendorContract:
         assert has.terms
         assert has.symbols_per_request >= 1
         assert has.concurrency >= 1
+        assert (self.server() is None) == (has.rate is None), "a vendor with a network declares its rate"
         names = [setting.name for setting in (*has.settings, *has.options)]
         assert len(set(names)) == len(names)
         for setting in (*has.settings, *has.options):

@@ -120,6 +120,8 @@ class FakeVendor:
     """
 
     secret_headers: ClassVar[frozenset[str]] = frozenset({"authorization", "cookie"})
+    announced: ClassVar[Rate | None] = None
+    """What the headers say when no rate is enforced; None says nothing."""
 
     def __init__(
         self,
@@ -255,7 +257,8 @@ class FakeVendor:
     def _limited(self, entry: Entry) -> tuple[dict[str, str], Answer | None]:
         """The headers of the rate, and the refusal when it is exceeded."""
         if self.rate is None:
-            return {}, None
+            said = self.announced
+            return ({} if said is None else self.rate_headers(said, said.requests - 1, said.seconds)), None
         with self._lock:
             bucket = self._buckets.setdefault(entry.account, Bucket(self.rate))
             allowed = bucket.take(entry.arrived)

@@ -21,6 +21,7 @@ from qfund.market.bars import Timeframe
 from qfund.testing import Answer, Clock, FakeVendor, Instrument, Request, Truth
 from qfund.testing.paging import Asked, Cut, Paging, TokenError
 from qfund.testing.series import Series, stamp
+from qfund.vendors.contract import Rate
 from tests.support import alpaca_bars, alpaca_reference, openapi
 from tests.support.alpaca_bars import NEW_YORK, RefusedError
 
@@ -49,6 +50,7 @@ class FakeAlpaca(FakeVendor):
 
     key = "PKFAKE0000000000TEST"
     secret = "canary-Zx81-secret-of-the-fake-alpaca"
+    announced = Rate(10_000)
     secret_headers = frozenset({"authorization", "cookie", "apca-api-key-id", "apca-api-secret-key"})
 
     def __init__(

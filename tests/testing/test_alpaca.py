@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
@@ -434,6 +435,27 @@ def test_a_scripted_untruth_is_not_held_against_the_fake(fake, get):
     fake.script.add(faults.BadValue("close", "n/a"))
     assert json.dumps(daily(get)[1]).count("n/a") == 1
     assert not fake.complaints
+
+
+def test_without_the_descriptions_the_fake_says_how_to_get_them(tmp_path):
+    with pytest.raises(FileNotFoundError, match="`make test` sets it up"):
+        openapi.wheel((tmp_path,))
+
+
+def test_the_descriptions_are_those_that_are_pinned():
+    pinned = (openapi.REPOSITORY / "requirements" / "specifications.txt").read_text()
+    digest = hashlib.sha256(openapi.wheel().read_bytes()).hexdigest()
+    assert f"alpaca-mcp-server==2.4.0 --hash=sha256:{digest}" in pinned
+    assert openapi.description("market-data-api").document["info"]["title"]
+
+
+def test_each_answer_says_where_the_rate_stands(fake):
+    answer = httpx.get(
+        f"{fake.url}/v1beta3/crypto/us/bars", params={"symbols": "BTC/USD", "timeframe": "1Day"}
+    )
+    assert answer.headers["x-ratelimit-limit"] == "10000"
+    assert answer.headers["x-ratelimit-remaining"] == "9999"
+    assert int(answer.headers["x-ratelimit-reset"]) == int(NOW.timestamp()) + 60
 
 
 def test_many_bars_are_written_as_one_is(truth):
