@@ -115,18 +115,21 @@ def ingest(
     from qfund.commands import vendors
     from qfund.ingest.apply import Ingest
     from qfund.ingest.look import Wish
-    from qfund.ingest.network import opened as opened_network
+    from qfund.ingest.meter import Deadline
+    from qfund.ingest.network import network
 
     session = Session.of(ctx)
     chosen = _one_of(symbols(symbol), universe)
     today = datetime.now(UTC).date()
     check_early(since, until, today=today)
+    name = vendors.known(vendor)
     options = vendors.options(option, path=path)
+    deadline = Deadline.after(timeout)
     with (
         session.open_store() as store,
-        opened_network(store, vendor or "", max_requests=max_requests, timeout=timeout) as traffic,
+        network(store, name, max_requests=max_requests, deadline=deadline) as line,
     ):
-        source = vendors.opened(session, vendor, network=traffic.network, options=options)
+        source = vendors.opened(session, name, network=line.network, options=options)
         wish = Wish(
             timeframe=timeframe,
             symbols=chosen or _members(store, universe),
@@ -141,10 +144,11 @@ def ingest(
             store,
             source,
             wish,
-            clock=traffic.now,
+            clock=line.network.now,
             jobs=jobs,
             on_wait=session.console.note,
-            traffic=traffic.counted,
+            sent=lambda: line.sent,
+            record=line.record,
         )
         plan = work.plan()
         for note in plan.notes:
@@ -159,7 +163,7 @@ def ingest(
         try:
             _follow(session.console, work, plan, retry)
         finally:
-            traffic.stop()
+            line.stop()
     done = work.report
     if not done.planned and not done.errors(retry):  # another run has fetched all of it meanwhile
         session.console.show(_planned(replace(plan, steps=())))
@@ -370,11 +374,11 @@ def _done(report: Report, retry: str, then: str) -> Outcome:
 def _sentence(report: Report) -> str:
     """What the table has no column for."""
     words = [f"Corporate actions: {report.actions:,} new."]
-    traffic = report.traffic()
-    if traffic.requests:
-        throttled = f", {traffic.throttled:,} throttled" if traffic.throttled else ""
-        retried = f", {traffic.retried:,} sent again" if traffic.retried else ""
-        words.append(f"Requests: {traffic.requests:,}{throttled}{retried}.")
+    sent = report.sent()
+    if sent.requests:
+        throttled = f", {sent.throttled:,} throttled" if sent.throttled else ""
+        retried = f", {sent.retried:,} sent again" if sent.retried else ""
+        words.append(f"Requests: {sent.requests:,}{throttled}{retried}.")
     left = sum(report.left_out.values())
     if left:
         from qfund.ingest.check import LEFT_OUT

@@ -21,9 +21,29 @@ if TYPE_CHECKING:
 _REFERENCE = re.compile(r"(?:env|file|gcp-sm|keyring):.+")
 
 
+def known(name: str | None) -> str:
+    """The name, if a vendor of it is installed; asked before anything is started for it.
+
+    Raises:
+        UsageError: no name; the message has the installed ones.
+        NotFoundError: no such vendor.
+    """
+    from qfund import plugins
+
+    if name is None:
+        installed = ", ".join(plugins.names("qfund.vendors"))
+        raise UsageError(
+            f"Which vendor? Installed: {installed}.",
+            fix="qfund ingest --vendor sample",
+            code="VENDOR_REQUIRED",
+        )
+    plugins.load("qfund.vendors", name)
+    return name
+
+
 def opened(
     session: Session,
-    name: str | None,
+    name: str,
     *,
     network: Network | None = None,
     options: Mapping[str, str] | None = None,
@@ -32,24 +52,17 @@ def opened(
 
     Args:
         session: whose configuration counts.
-        name: the plug-in's name; None is answered with the installed ones.
+        name: the plug-in's name.
         network: what its wires share; None where nothing may be sent.
         options: what the command line says for this run, such as ``path``.
 
     Raises:
-        UsageError: no name, or an option that the vendor does not take.
+        UsageError: an option that the vendor does not take.
         NotFoundError: no such vendor.
         ConfigError: a setting that it does not have, or a secret that is not a reference.
     """
     from qfund import plugins
 
-    if name is None:
-        known = ", ".join(plugins.names("qfund.vendors"))
-        raise UsageError(
-            f"Which vendor? Installed: {known}.",
-            fix="qfund ingest --vendor sample",
-            code="VENDOR_REQUIRED",
-        )
     plugin = plugins.load("qfund.vendors", name)
     made = plugin(setup(session, name, plugin.capabilities, network=network, options=options or {}))
     return cast("Vendor", made)

@@ -11,28 +11,26 @@ differs it is refused.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterator
-from dataclasses import replace
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from qfund.errors import (
-    BadRequestError,
-    BudgetError,
-    ConfigError,
     DataQualityError,
-    InterruptedRunError,
     LockedError,
     QfundError,
-    TimeoutExpiredError,
+    UpstreamError,
 )
-from qfund.ingest.fetching import Asking, Fetched, Fetching, Paged
+from qfund.ingest.estimate import Estimate, estimate, stored_bar_bytes
+from qfund.ingest.fetching import ENDS_THE_RUN, Asking, Fetched, Fetching, Paged
 from qfund.ingest.look import LONGEST_CLOSURE, Remembered, Wish, listed, look, offered
 from qfund.ingest.plan import Facts, FetchSpan, Plan, plan, renewed
-from qfund.ingest.report import Began, Failed, Kept, Report, Traffic
+from qfund.ingest.report import Began, Failed, Kept, Report
 from qfund.ingest.steps import Answer, Target, ask, commit
 from qfund.market import sessions
 from qfund.market.actions import CorporateAction
 from qfund.store import Store, claims, coverage, securities, sources
+from qfund.store.requests import Sent
 from qfund.store.sources import Series
 from qfund.vendors.contract import Vendor
 
@@ -42,7 +40,7 @@ PATIENCE = 10.0
 """Seconds to wait for another ingest of the same symbols."""
 
 GIVE_UP_AFTER = 3
-"""So many chunks in a row for which the vendor did not answer at all end a run."""
+"""So many chunks lost in a row, for want of an answer, end a run."""
 
 GIVE_UP_AFTER_ERRORS = 12
 """So many requests in a row that were answered with an error end a run: enough to single out two symbols."""
@@ -51,11 +49,38 @@ LATE_ACTIONS = timedelta(days=30)
 """Corporate actions are asked for again so far back, since they may be told after their ex-date."""
 
 _POLL_SECONDS = 0.1
-_ENDS_THE_RUN = (ConfigError, BudgetError, TimeoutExpiredError, InterruptedRunError, LockedError)
 
 
 def _utc_now() -> datetime:
     return datetime.now(UTC)
+
+
+@dataclass(frozen=True)
+class Actions:
+    """Corporate actions of a run's symbols.
+
+    Attributes:
+        known: symbol → its actions.
+        unknown: symbol → why the vendor could not tell; such a symbol's bars are not kept without them.
+    """
+
+    known: dict[str, list[CorporateAction]]
+    unknown: dict[str, QfundError]
+
+    def add(self, vendor: str, asked: Sequence[str], came: Sequence[CorporateAction]) -> None:
+        """Take in an answer.
+
+        Raises:
+            UpstreamError: an action of another symbol came.
+        """
+        strange = sorted({action.symbol for action in came} - set(asked))
+        if strange:
+            raise UpstreamError(
+                f"{vendor} answered with corporate actions of {', '.join(strange)}, not asked for.",
+                code="BAD_ANSWER",
+            )
+        for action in came:
+            self.known.setdefault(action.symbol, []).append(action)
 
 
 class Ingest:
@@ -70,7 +95,8 @@ class Ingest:
         jobs: how many chunks to fetch at a time; None for what the vendor allows.
         patience: seconds to wait for another ingest of the same symbols.
         on_wait: told in a sentence when there is something to wait for.
-        traffic: what has gone over the wire so far.
+        sent: what has gone over the wire so far.
+        record: called after each chunk and at the end, to write the ledger of requests.
     """
 
     def __init__(
@@ -83,7 +109,8 @@ class Ingest:
         jobs: int | None = None,
         patience: float = PATIENCE,
         on_wait: Callable[[str], None] = lambda _: None,
-        traffic: Callable[[], Traffic] = Traffic,
+        sent: Callable[[], Sent] = Sent,
+        record: Callable[[], None] = lambda: None,
     ) -> None:
         self._store = store
         self._vendor = Remembered(vendor)
@@ -92,7 +119,8 @@ class Ingest:
         self._jobs = max(1, min(jobs or vendor.capabilities.concurrency, vendor.capabilities.concurrency))
         self._patience = patience
         self._on_wait = on_wait
-        self._traffic = traffic
+        self._sent = sent
+        self._record = record
         self._offer = offered(vendor, wish)
         self._report: Report | None = None
 
@@ -111,6 +139,11 @@ class Ingest:
         """
         return plan(self._look())
 
+    def estimate(self, made: Plan) -> Estimate:
+        """The most that a plan can cost; nothing is asked and nothing is written."""
+        measured = stored_bar_bytes(self._store, self._offer.timeframe)
+        return estimate(made, self._offer, self._vendor.capabilities, bar_bytes=measured)
+
     def apply(self, made: Plan) -> Generator[Event, None, None]:
         """Do the steps of a plan; each is yielded once it is committed or has failed.
 
@@ -123,7 +156,7 @@ class Ingest:
             LockedError: another ingest of these symbols did not end in time, and nothing else was to do.
             UpstreamError: the database is gone.
         """
-        self._report = Report(made, traffic=self._traffic)
+        self._report = Report(made, sent=self._sent)
         return self._events(made)
 
     def _events(self, made: Plan) -> Generator[Event, None, None]:
@@ -132,11 +165,11 @@ class Ingest:
         facts = self._registered(renewed(made, self._look()))
         series = self._series()
         run_id = self._begin(made)
-        report = self._report = Report(plan(facts), run_id, traffic=self._traffic)
+        report = self._report = Report(plan(facts), run_id, sent=self._sent)
         error: str | None = "it was stopped before its end"
         try:
             with claims.living(self._store, run_id):
-                yield from self._shares(report, series, facts)
+                yield from self._shares(report, series, facts, made)
             report.finished = report.stopped is None
             error = None if report.stopped is None else report.stopped.message
         finally:
@@ -191,31 +224,34 @@ class Ingest:
         claims.bury(self._store)
         return coverage.start_run(self._store, self._vendor.name, f"bars {self._offer.timeframe}", params)
 
-    def _actions(self, facts: Facts, steps: tuple[FetchSpan, ...]) -> dict[str, list[CorporateAction]]:
-        """Symbol → the corporate actions from the first wanted session, or a month ago, to the next session."""
-        if self._offer.market != "us_equity" or not steps:
-            return {}
+    def _actions(self, facts: Facts, steps: tuple[FetchSpan, ...]) -> Actions:
+        """The corporate actions from the first wanted session, or a month ago, to the next session."""
+        found = Actions({}, {})
+        if self._offer.market != "us_equity":
+            return found
         last = max(step.until for step in steps)
         since = min(min(step.since for step in steps), last - LATE_ACTIONS)
         after = last + timedelta(days=1)
         until = sessions.sessions(self._offer.calendar, after, after + LONGEST_CLOSURE)[0].date()
-        found: dict[str, list[CorporateAction]] = {}
         names = list(dict.fromkeys(symbol for step in steps for symbol in step.symbols))
         size = facts.symbols_per_request
-        for at in range(0, len(names), size):
-            batch = names[at : at + size]
-            for action in self._vendor.actions(batch, since, until):
-                if action.symbol not in batch:
-                    raise DataQualityError(
-                        f"{self._vendor.name} answered with corporate actions of {action.symbol}, not asked for.",
-                        code="BAD_ANSWER",
-                    )
-                found.setdefault(action.symbol, []).append(action)
+        batches = [names[at : at + size] for at in range(0, len(names), size)]
+        while batches:
+            batch = batches.pop(0)
+            try:
+                found.add(self._vendor.name, batch, self._vendor.actions(batch, since, until))
+            except ENDS_THE_RUN:
+                raise
+            except QfundError as error:
+                if len(batch) > 1 and not _is_silence(error):
+                    batches += [batch[: len(batch) // 2], batch[len(batch) // 2 :]]
+                else:
+                    found.unknown.update(dict.fromkeys(batch, error))
         return found
 
     # ------------------------------------------------------------ shares of the work
 
-    def _shares(self, report: Report, series: Series, facts: Facts) -> Iterator[Event]:
+    def _shares(self, report: Report, series: Series, facts: Facts, made: Plan) -> Iterator[Event]:
         """Claim what no other run is fetching, do it, and wait for the rest until patience ends."""
         assert report.run_id is not None  # noqa: S101 - given to it a few lines above
         waiting = {one.instrument for one in facts.symbols if one.instrument is not None}
@@ -224,7 +260,7 @@ class Ingest:
         while waiting and report.stopped is None:
             mine = claims.take(self._store, series, sorted(waiting), report.run_id)
             if mine:
-                yield from self._share(report, series, mine, replanned=waited or len(mine) < len(waiting))
+                yield from self._share(report, series, mine, made)
                 waiting -= mine
                 claims.release(self._store, report.run_id)
                 deadline = time.monotonic() + self._patience
@@ -242,22 +278,24 @@ class Ingest:
                 fix="run the same command again when the other has ended",
             )
 
-    def _share(self, report: Report, series: Series, mine: set[int], *, replanned: bool) -> Iterator[Event]:
+    def _share(self, report: Report, series: Series, mine: set[int], made: Plan) -> Iterator[Event]:
         """Do what is still missing of the claimed instruments."""
         now = self._look()
         facts = replace(now, symbols=tuple(one for one in now.symbols if one.instrument in mine))
         current = plan(facts)
+        names = {one.symbol for one in facts.symbols}
+        before = replace(made.seen, symbols=tuple(one for one in made.seen.symbols if one.symbol in names))
         report.add(current)
         if not current.steps:
             return
         assert report.run_id is not None  # noqa: S101
-        yield Began(report.run_id, current, replanned)
+        yield Began(report.run_id, current, replanned=current.steps != plan(before).steps)
         try:
             actions = self._actions(facts, current.steps)
-        except QfundError as error:
+        except ENDS_THE_RUN as error:
             report.stopped = error
             return
-        target = Target(self._store, series, facts, report.run_id, actions)
+        target = Target(self._store, series, facts, report.run_id, actions.known, actions.unknown)
         with Fetching(self._ask, self._jobs) as fetching:
             fetching.add(current.steps)
             for news in fetching:
@@ -273,14 +311,14 @@ class Ingest:
         """Commit a chunk, or see what its failure means for the others."""
         outcome = self._committed(target, news, report)
         if isinstance(outcome, Kept):
+            self._record()
             yield outcome
             return
-        if isinstance(outcome, _ENDS_THE_RUN):
+        if isinstance(outcome, ENDS_THE_RUN):
             report.stopped = report.stopped or outcome
             report.untried += len(fetching.drop()) + 1
             return
-        unanswered = outcome.retryable and not isinstance(outcome, BadRequestError)
-        report.in_a_row += 1 if unanswered else 0
+        report.in_a_row += 1 if outcome.retryable else 0
         splits = len(news.step.symbols) > 1 and not _is_silence(outcome)
         if splits and report.in_a_row < GIVE_UP_AFTER_ERRORS:
             middle = len(news.step.symbols) // 2
@@ -288,12 +326,11 @@ class Ingest:
             fetching.add(replace(news.step, symbols=part) for part in parts)
             return
         yield report.fail(news.step, outcome)
-        self._give_up_in_time(report, fetching, outcome)
+        self._give_up_in_time(report, fetching)
 
-    def _give_up_in_time(self, report: Report, fetching: Fetching, error: QfundError) -> None:
+    def _give_up_in_time(self, report: Report, fetching: Fetching) -> None:
         """Leave a vendor alone that failed several times in a row."""
-        most = GIVE_UP_AFTER if _is_silence(error) else GIVE_UP_AFTER_ERRORS
-        if report.in_a_row >= most:
+        if report.lost_in_a_row >= GIVE_UP_AFTER or report.in_a_row >= GIVE_UP_AFTER_ERRORS:
             report.untried += len(fetching.drop())
 
     def _committed(self, target: Target, news: Fetched, report: Report) -> Kept | QfundError:
@@ -304,8 +341,11 @@ class Ingest:
         """
         if isinstance(news.outcome, QfundError):
             return news.outcome
-        if isinstance(news.outcome, Exception):
+        if isinstance(news.outcome, BaseException):
             raise news.outcome
+        unknown = [target.unknown[symbol] for symbol in news.step.symbols if symbol in target.unknown]
+        if unknown:
+            return unknown[0]
         try:
             return commit(target, news.step, news.outcome, report)
         except DataQualityError as error:  # such as a dividend that exceeds the price
@@ -315,4 +355,4 @@ class Ingest:
 
 def _is_silence(error: QfundError) -> bool:
     """Whether the vendor did not answer at all, so that asking for fewer symbols is no use."""
-    return error.retryable and error.code in ("NO_ANSWER", "VENDOR_DOWN", "UNAVAILABLE")
+    return error.retryable and error.code == "NO_ANSWER"

@@ -78,7 +78,7 @@ class BarTable:
         rising = (self.symbols[1:] > self.symbols[:-1]) | (same & (self.times[1:] > self.times[:-1]))
         if rising.all():
             return None
-        order = np.lexsort((self.times, self.symbols))
+        order = _sorted_by(self.symbols, self.times)
         symbols, times = self.symbols[order], self.times[order]
         again = (symbols[1:] == symbols[:-1]) & (times[1:] == times[:-1])
         if not again.any():
@@ -87,7 +87,7 @@ class BarTable:
         tied[1:] |= again
         tied[:-1] |= again
         some = order[tied]
-        said = [_comparable(one[some]) for one in reversed(self.values)]
+        said = [comparable(one[some]) for one in reversed(self.values)]
         order[tied] = some[np.lexsort((*said, self.days[some], self.times[some], self.symbols[some]))]
         return order
 
@@ -104,7 +104,7 @@ class BarTable:
         at = np.flatnonzero(again) + 1
         equal = self.days[at] == self.days[at - 1]
         for one in self.values:
-            equal &= _comparable(one[at]) == _comparable(one[at - 1])
+            equal &= comparable(one[at]) == comparable(one[at - 1])
         repeated = np.zeros(len(self), dtype=bool)
         repeated[at[equal]] = True
         # All rows of one time are in doubt as soon as two of them differ, wherever these two lie.
@@ -135,22 +135,23 @@ def bar_table(table: pa.Table, timeframe: Timeframe, hours: Windows) -> BarTable
         timeframe: length of the bars.
         hours: the sessions of the request.
     """
-    names, symbols = _numbered(table.column("symbol"))
-    given = _integers(table.column("session").cast(pa.int32()), _NO_DAY)
-    values = tuple(_floats(table.column(name)) for name in FIELDS)
+    names, symbols = numbered(table.column("symbol"))
+    given = integers(table.column("session").cast(pa.int32()), _NO_DAY)
+    values = tuple(floats(table.column(name)) for name in FIELDS)
     if timeframe == "1d":
         place = hours.place_of_days(given)
         no = np.zeros(len(given), dtype=bool)
         return BarTable(names, symbols, given.astype(np.int64), given, place, no, no, values, timeframe)
-    times = _integers(table.column("ts").cast(pa.int64()), _NEVER)
+    times = integers(table.column("ts").cast(pa.int64()), _NEVER)
     timed = times != _NEVER
     held = hours.place_of_times(np.where(timed, times, 0))
     days, place = _days_and_places(given, np.where(timed, times, 0), held, hours)
     untimed = ~timed
     if untimed.any():
         days, place = np.where(untimed, given, days), np.where(untimed, -1, place)
-    on_a_session = (place >= 0) | (hours.place_of_days(days) >= 0)
-    astray = on_a_session & (place < 0) & timed
+    astray = (place < 0) & timed
+    if astray.any():
+        astray[astray] = hours.place_of_days(days[astray]) >= 0
     return BarTable(names, symbols, times, days, place, astray, held < 0, values, timeframe)
 
 
@@ -171,8 +172,17 @@ def _days_and_places(
     return days, held if agreed.all() else np.where(agreed, held, -1)
 
 
-def _numbered(column: pa.ChunkedArray) -> tuple[list[str], np.ndarray]:
-    """The symbols in order, and each row's number among them."""
+def _sorted_by(symbols: np.ndarray, times: np.ndarray) -> np.ndarray:
+    """Positions that sort by symbol, then time; by one number for both where that fits."""
+    first = int(times.min())
+    bits = (int(times.max()) - first).bit_length()
+    if bits + int(symbols.max()).bit_length() > 62:
+        return np.lexsort((times, symbols))
+    return np.argsort((symbols.astype(np.int64) << bits) + (times - first))
+
+
+def numbered(column: pa.ChunkedArray) -> tuple[list[str], np.ndarray]:
+    """The symbols in order, and each row's number among them, their count for a null; int32."""
     encoded = _one(column).dictionary_encode()
     found = encoded.dictionary.to_pylist()
     order = sorted(range(len(found)), key=found.__getitem__)
@@ -185,14 +195,16 @@ def _numbered(column: pa.ChunkedArray) -> tuple[list[str], np.ndarray]:
     return [found[at] for at in order], rank[codes.to_numpy(zero_copy_only=False)]
 
 
-def _integers(column: pa.ChunkedArray, null: int) -> np.ndarray:
+def integers(column: pa.ChunkedArray, null: int) -> np.ndarray:
+    """A column of whole numbers, with ``null`` where one is missing."""
     one = _one(column)
     if one.null_count:
         one = compute.fill_null(one, null)
     return np.asarray(one.to_numpy(zero_copy_only=False))
 
 
-def _floats(column: pa.ChunkedArray) -> np.ndarray:
+def floats(column: pa.ChunkedArray) -> np.ndarray:
+    """A column of float64, NaN where one is missing."""
     return np.asarray(_one(column).to_numpy(zero_copy_only=False))
 
 
@@ -210,7 +222,7 @@ def _nullable(values: np.ndarray, null: int) -> pa.Array:
     return pa.array(values, mask=gone) if gone.any() else pa.array(values)
 
 
-def _comparable(values: np.ndarray) -> np.ndarray:
+def comparable(values: np.ndarray) -> np.ndarray:
     """Numbers as integers that are equal when the numbers are, NaN too; -0 is 0."""
     plain = np.where(np.isnan(values), np.nan, values + 0.0)
     return plain.view(np.int64)

@@ -9,11 +9,9 @@ taken. What only its neighbours can tell (spikes, stale bars) is for ``doubts``,
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -51,6 +49,7 @@ REASONS = {
 LEFT_OUT = {
     "outside_hours": "minutes outside the hours that are kept",
     "not_final": "bars that are not over yet",
+    "given_up": "bars of a time for which a person accepted another",
 }
 """Why a row can be left out although nothing is wrong with it: code → words."""
 
@@ -66,7 +65,7 @@ _NUMBER = {code: number for number, code in enumerate(_CODES)}
 
 @dataclass(frozen=True, eq=False)
 class Checked:
-    """An answer, or a page of one, sorted into what is fit to be stored and what is not.
+    """An answer, sorted into what is fit to be stored and what is not.
 
     Attributes:
         good: rows in the columns of the vendor contract, ordered by symbol and time, one for each time.
@@ -90,10 +89,11 @@ class Checked:
 
 
 def check(bars: pa.Table, request: BarRequest, *, now: datetime) -> Checked:
-    """Sort the rows of an answer, or of one page of it; pages are put together by :func:`together`.
+    """Sort the rows of an answer.
 
     Args:
-        bars: rows in the columns of the vendor contract, in any order; further columns are ignored.
+        bars: all pages of the answer to ``request``, one after the other, in the columns of the vendor
+            contract, in any order; further columns are ignored.
         request: what was asked; its offer says which calendar and hours hold, how long a bar needs to settle
             and whether minutes outside the hours are normal.
         now: the present by the vendor's clock, timezone-aware UTC. A bar that starts later is rejected; one
@@ -103,39 +103,16 @@ def check(bars: pa.Table, request: BarRequest, *, now: datetime) -> Checked:
         UpstreamError: columns are missing or cannot be read as the contract's types.
         NotFoundError: the offer's calendar does not exist.
     """
-    return _sorted_out(conformed(bars, request.timeframe), request, now, cut=True)
-
-
-def together(pages: Sequence[Checked], request: BarRequest, *, now: datetime) -> Checked:
-    """The pages of one answer as one: what repeats across pages is counted, what conflicts is rejected.
-
-    Args:
-        pages: what :func:`check` made of each page of the answer to ``request``, in any order.
-        request: what was asked.
-        now: as for :func:`check`; not earlier than then.
-    """
-    plain = request.offer.hours != "extended"  # else whole sessions may look shifted, see ``wrongzone``
-    if len(pages) == 1 and plain:
-        return pages[0]
-    left: Counter[str] = Counter()
-    for page in pages:
-        left.update(page.left_out)
-    repeated = sum(page.repeated for page in pages)
-    good = [page.good for page in pages if len(page.good)]
-    bad = [page.rejected for page in pages if len(page.rejected)]
-    if plain and not bad and (joined := _joined(good)) is not None:
-        return Checked(joined, _no_rejected(request.timeframe), repeated, dict(left))
-    parts = [schema(request.timeframe).empty_table(), *good, *(part.drop_columns(["reason"]) for part in bad)]
-    table = pa.concat_tables(parts).combine_chunks()
-    if request.offer.answers_more:  # what was left out is gone, so each page's word on its zone stands
-        codes = np.zeros(len(table), dtype=np.uint8)
-        told = [_NUMBER[code] for part in bad for code in part["reason"].to_pylist()]
-        codes[len(codes) - len(told) :] = told
-        whole = _told_apart(bar_table(table, request.timeframe, _windows(request)), codes, {})
-    else:
-        whole = _sorted_out(table, request, now, cut=False)
-    left.update(whole.left_out)
-    return Checked(whole.good, whole.rejected, repeated + whole.repeated, dict(left))
+    hours = windows(request.offer.calendar, request.offer.hours, request.since, request.until)
+    rows = bar_table(conformed(bars, request.timeframe), request.timeframe, hours)
+    reason, left = _judged(rows, request, hours, now)
+    left_out: dict[str, int] = {}
+    if left.any():
+        counts = np.bincount(left, minlength=1 + len(LEFT_OUT))[1:]
+        left_out = {name: int(n) for name, n in zip(LEFT_OUT, counts, strict=True) if n}
+        kept = left == 0
+        rows, reason = rows.taken(kept), reason[kept]
+    return _told_apart(rows, reason, left_out)
 
 
 def conformed(bars: pa.Table, timeframe: Timeframe) -> pa.Table:
@@ -158,46 +135,58 @@ def conformed(bars: pa.Table, timeframe: Timeframe) -> pa.Table:
         ) from error
 
 
-def rejected_too(checked: Checked, reasons: np.ndarray) -> Checked:
+def rejected_too(checked: Checked, reasons: Mapping[str, np.ndarray]) -> Checked:
     """The same answer with more of its good rows rejected, for what only neighbours can tell.
 
     Args:
         checked: an answer.
-        reasons: a key of :data:`REASONS`, or an empty string where the row stays good; one for each good row.
+        reasons: key of :data:`REASONS` → mask over the good rows; the first that applies is given.
     """
-    bad = reasons != ""
+    code = np.zeros(len(checked.good), dtype=np.uint8)
+    for name, faulty in reasons.items():
+        code[faulty & (code == 0)] = _NUMBER[name]
+    bad = code != 0
     if not bad.any():
         return checked
-    more = checked.good.filter(pa.array(bad)).append_column("reason", pa.array(reasons[bad], pa.string()))
+    more = checked.good.filter(pa.array(bad)).append_column("reason", _words(code[bad]))
     keys = [(name, "ascending") for name in checked.good.column_names[:-5]]
     rejected = pa.concat_tables([checked.rejected, more]).sort_by(keys).combine_chunks()
     good = checked.good.filter(pa.array(~bad)).combine_chunks()
     return Checked(good, rejected, checked.repeated, checked.left_out)
 
 
+def pardoned(checked: Checked, accepted: pa.Table) -> Checked:
+    """The same answer with those rejected rows good that a person accepted before, just as they are.
+
+    Args:
+        checked: an answer.
+        accepted: bars in the columns of the vendor contract. What else came for their times is given up.
+    """
+    if not len(accepted) or not len(checked.rejected):
+        return checked
+    names = checked.good.column_names
+    known = {tuple(row[name] for name in names) for row in accepted.to_pylist()}
+    times = {row[: len(names) - 5] for row in known}
+    rows = [tuple(row[name] for name in names) for row in checked.rejected.to_pylist()]
+    fit = np.array([row in known for row in rows], dtype=bool)
+    given_up = np.array([row[: len(names) - 5] in times for row in rows], dtype=bool) & ~fit
+    if not fit.any() and not given_up.any():
+        return checked
+    more = checked.rejected.filter(pa.array(fit)).select(names)
+    keys = [(name, "ascending") for name in names[:-5]]
+    good = pa.concat_tables([checked.good, more]).sort_by(keys).combine_chunks()
+    rejected = checked.rejected.filter(pa.array(~(fit | given_up))).combine_chunks()
+    left_out = dict(checked.left_out)
+    if given_up.any():
+        left_out["given_up"] = left_out.get("given_up", 0) + int(given_up.sum())
+    return Checked(good, rejected, checked.repeated, left_out)
+
+
 # ---------------------------------------------------------------- each row for itself
 
 
-def _windows(request: BarRequest) -> Windows:
-    return windows(request.offer.calendar, request.offer.hours, request.since, request.until)
-
-
-def _sorted_out(table: pa.Table, request: BarRequest, now: datetime, *, cut: bool) -> Checked:
-    """The rows of a page (``cut``) or of a whole answer."""
-    hours = _windows(request)
-    rows = bar_table(table, request.timeframe, hours)
-    reason, left = _judged(rows, request, hours, now, cut=cut)
-    left_out: dict[str, int] = {}
-    if left.any():
-        counts = np.bincount(left, minlength=1 + len(LEFT_OUT))[1:]
-        left_out = {name: int(n) for name, n in zip(LEFT_OUT, counts, strict=True) if n}
-        kept = left == 0
-        rows, reason = rows.taken(kept), reason[kept]
-    return _told_apart(rows, reason, left_out)
-
-
 def _judged(
-    rows: BarTable, request: BarRequest, hours: Windows, now: datetime, *, cut: bool
+    rows: BarTable, request: BarRequest, hours: Windows, now: datetime
 ) -> tuple[np.ndarray, np.ndarray]:
     """For each row the number of its reason (0: none), and of why it is left out (0: it is not); uint8."""
     reason = np.zeros(len(rows), dtype=np.uint8)
@@ -214,7 +203,8 @@ def _judged(
     else:
         reject("time", rows.no_time)
     if (rows.place < 0).any():
-        nowhere = (rows.place < 0) & (hours.place_of_days(rows.days) < 0)
+        nowhere = rows.place < 0
+        nowhere[nowhere] = hours.place_of_days(rows.days[nowhere]) < 0
         reject("outside_span", nowhere & ((rows.days < hours.first) | (rows.days > hours.last)))
         reject("not_a_session", nowhere)
     begin, end = _begins_and_ends(rows, hours)
@@ -222,7 +212,7 @@ def _judged(
     if request.timeframe == "1m":
         reject("not_a_minute", begin % MINUTE != 0)
         if rows.astray.any():
-            _judge_hours(rows, reason, left, request, hours, cut=cut)
+            _judge_hours(rows, reason, left, request, hours, now=_microseconds(now))
     unsettled = end > _microseconds(now - request.offer.settle)
     if unsettled.any():
         left[unsettled & (reason == 0) & (left == 0)] = 2
@@ -232,12 +222,12 @@ def _judged(
 
 
 def _judge_hours(
-    rows: BarTable, reason: np.ndarray, left: np.ndarray, request: BarRequest, hours: Windows, *, cut: bool
+    rows: BarTable, reason: np.ndarray, left: np.ndarray, request: BarRequest, hours: Windows, *, now: int
 ) -> None:
     """Minutes outside their session: in another zone, not wanted, or not fit; changes the two arrays."""
     if not hours.round_the_clock:
         more = request.offer.answers_more or request.offer.hours == "extended"
-        zone = shifted(rows, hours, whole_days=more, cut=cut)
+        zone = shifted(rows, hours, whole_days=more, now=now)
         reason[zone & ((reason == 0) | (reason == _NUMBER["not_a_minute"]))] = _NUMBER["wrong_zone"]
     astray = rows.astray & (reason == 0)
     if request.offer.answers_more:
@@ -284,16 +274,8 @@ def _microseconds(moment: datetime) -> int:
 # ---------------------------------------------------------------- rows of the same time
 
 
-def _joined(parts: Sequence[pa.Table]) -> pa.Table | None:
-    """Sorted tables one after the other, when no row of one lies within another; else None."""
-
-    def key(part: pa.Table, row: int) -> tuple[object, object]:
-        return part.column(0)[row].as_py(), part.column(1)[row].as_py()
-
-    ordered = sorted(parts, key=lambda part: key(part, 0))
-    if not ordered or any(key(one, -1) >= key(two, 0) for one, two in pairwise(ordered)):
-        return None
-    return pa.concat_tables(ordered).combine_chunks()
+def _words(codes: np.ndarray) -> pa.Array:
+    return pa.DictionaryArray.from_arrays(pa.array(codes), pa.array(_CODES)).cast(pa.string())
 
 
 def _no_rejected(timeframe: Timeframe) -> pa.Table:
@@ -317,6 +299,5 @@ def _told_apart(rows: BarTable, reason: np.ndarray, left_out: Mapping[str, int])
     table = rows.table()
     if not bad.any():
         return Checked(table, _no_rejected(rows.timeframe), count, left_out)
-    words = pa.DictionaryArray.from_arrays(pa.array(reason[bad]), pa.array(_CODES)).cast(pa.string())
-    rejected = table.filter(pa.array(bad)).combine_chunks().append_column("reason", words)
+    rejected = table.filter(pa.array(bad)).combine_chunks().append_column("reason", _words(reason[bad]))
     return Checked(table.filter(compute.invert(pa.array(bad))).combine_chunks(), rejected, count, left_out)

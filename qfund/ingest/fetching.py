@@ -15,7 +15,14 @@ from queue import SimpleQueue
 from types import TracebackType
 from typing import Self
 
-from qfund.errors import InterruptedRunError
+from qfund.errors import (
+    BudgetError,
+    ConfigError,
+    InterruptedRunError,
+    LockedError,
+    QfundError,
+    TimeoutExpiredError,
+)
 from qfund.ingest.plan import FetchSpan
 from qfund.ingest.steps import Answer
 
@@ -52,13 +59,16 @@ class Fetched:
     """
 
     step: FetchSpan
-    outcome: Answer | Exception
+    outcome: Answer | BaseException
 
 
 News = Asking | Paged | Fetched
 
 Ask = Callable[[FetchSpan, Callable[[int, int], None]], Answer]
 """Asks for a chunk; told after each page how many pages and bars have come."""
+
+ENDS_THE_RUN = (ConfigError, BudgetError, TimeoutExpiredError, InterruptedRunError, LockedError)
+"""After one of these no further request may leave: the credentials, a limit, the time, the user."""
 
 
 class Fetching:
@@ -122,12 +132,17 @@ class Fetching:
                 self._out -= 1  # only now: while the caller commits, one more chunk may wait
 
     def _work(self) -> None:
-        while (step := self._todo.get()) is not None and not self._stopped.is_set():
+        while (step := self._todo.get()) is not None:
+            if self._stopped.is_set():
+                self._news.put(Fetched(step, InterruptedRunError("The run has ended.")))
+                continue
             self._news.put(Asking(step))
             try:
-                outcome: Answer | Exception = self._ask(step, self._telling(step))
-            except Exception as error:  # noqa: BLE001 - it is raised where the caller can see it
+                outcome: Answer | BaseException = self._ask(step, self._telling(step))
+            except BaseException as error:  # noqa: BLE001 - the caller raises it
                 outcome = error
+            if isinstance(outcome, BaseException) and _ends(outcome):
+                self._stopped.set()
             self._news.put(Fetched(step, outcome))
 
     def _telling(self, step: FetchSpan) -> Callable[[int, int], None]:
@@ -137,3 +152,8 @@ class Fetching:
             self._news.put(Paged(step, pages, bars))
 
         return tell
+
+
+def _ends(error: BaseException) -> bool:
+    """Whether no further request may leave after this."""
+    return isinstance(error, ENDS_THE_RUN) or not isinstance(error, QfundError)

@@ -17,7 +17,7 @@ from qfund.market import sessions
 from qfund.market.bars import Timeframe
 from qfund.market.instruments import Listing
 from qfund.store import Store, coverage, securities
-from qfund.vendors.contract import Hours, Offer, PriceKind, Vendor
+from qfund.vendors.contract import Capabilities, Hours, Offer, PriceKind, Vendor
 
 LONGEST_CLOSURE = timedelta(days=15)
 """No exchange was closed longer since 1990."""
@@ -60,10 +60,14 @@ class Remembered:
         self._vendor = vendor
         self._listings: dict[tuple[str, ...] | None, list[Listing]] = {}
         self.name = vendor.name
-        self.capabilities = vendor.capabilities
         self.market = vendor.market
         self.bars = vendor.bars
         self.actions = vendor.actions
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """See `Vendor.capabilities`."""
+        return self._vendor.capabilities
 
     def listings(self, symbols: Sequence[str] | None = None) -> list[Listing]:
         """See `Vendor.listings`."""
@@ -89,7 +93,7 @@ def look(store: Store, vendor: Vendor, wish: Wish, *, now: datetime) -> Facts:
         DataQualityError: none of the symbols was listed in the span.
     """
     offer = offered(vendor, wish)
-    last, going_on = _last_sessions(offer, now)
+    last, going_on = last_sessions(offer, now)
     span = (offer.first, offer.last or last)
     asked = _asked(vendor, offer, wish, span, going_on)
     listings, unknown = listed(store, vendor, wish.symbols)
@@ -109,6 +113,7 @@ def look(store: Store, vendor: Vendor, wish: Wish, *, now: datetime) -> Facts:
         bars_per_session=_bars_per_session(offer, span[1]),
         recent=_recent(offer, span[1], offer.reread if wish.reread is None else wish.reread),
         going_on=going_on if going_on is not None and asked[0] <= going_on <= asked[1] else None,
+        open_ended=offer.last is None,
         refresh=wish.refresh,
         unknown=unknown,
     )
@@ -321,7 +326,7 @@ def _lifetime(symbol: SymbolFacts) -> str:
     return f"{symbol.symbol} {began}{ended}"
 
 
-def _last_sessions(offer: Offer, now: datetime) -> tuple[date, date | None]:
+def last_sessions(offer: Offer, now: datetime) -> tuple[date, date | None]:
     """The last session that closed long enough ago to be final, and the minute series' session after it.
 
     The second is None for daily bars, and when no bar of that session can be over yet.

@@ -13,6 +13,7 @@ from typing import Literal
 from qfund.errors import DataQualityError, LockedError, PartialError, QfundError, UpstreamError
 from qfund.ingest.check import REASONS
 from qfund.ingest.plan import Facts, FetchSpan, Plan, Span, within
+from qfund.store.requests import Sent
 
 
 @dataclass(frozen=True)
@@ -46,23 +47,6 @@ class Tally:
             self.rejected + other.rejected,
             self.holes + other.holes,
         )
-
-
-@dataclass(frozen=True)
-class Traffic:
-    """What a run sent and got.
-
-    Attributes:
-        requests: sent, retries included.
-        throttled: answered with 429.
-        retried: sent again because there was no usable answer.
-        bytes: of the bodies, decoded.
-    """
-
-    requests: int = 0
-    throttled: int = 0
-    retried: int = 0
-    bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -132,14 +116,15 @@ class Report:
         failed: the steps that got no usable answer.
         untried: steps that were given up because the vendor did not answer several times in a row, or because
             the run was stopped.
-        in_a_row: how many requests in a row went without an answer.
+        in_a_row: how many chunks in a row came to nothing for want of an answer, also those split since.
+        lost_in_a_row: how many of them were lost, split as far as they could be.
         committing: a step whose commit was sent and whose answer did not arrive yet.
         finished: whether the run came to its end.
         stopped: why the run ended early: a limit, the time, the credentials; None when it did not.
         locked: symbols that another run was fetching all the time.
         told: corporate actions written before the first chunk.
         planned: steps that were to be done.
-        traffic: what went over the wire, in the order of `Traffic`; zero without a network.
+        sent: what went over the wire so far; zero without a network.
     """
 
     plan: Plan
@@ -148,13 +133,14 @@ class Report:
     failed: list[Failed] = field(default_factory=list)
     untried: int = 0
     in_a_row: int = 0
+    lost_in_a_row: int = 0
     committing: Kept | None = None
     finished: bool = False
     stopped: QfundError | None = None
     locked: tuple[str, ...] = ()
     told: int = 0
     planned: int = 0
-    traffic: Callable[[], Traffic] = field(default=lambda: Traffic())
+    sent: Callable[[], Sent] = Sent
 
     def add(self, plan: Plan) -> None:
         """Count the steps of a share of the work."""
@@ -163,7 +149,7 @@ class Report:
     def confirm(self, step: Kept) -> Kept:
         """Count a step whose commit is known to have happened."""
         self.committing = None
-        self.in_a_row = 0
+        self.in_a_row = self.lost_in_a_row = 0
         self.kept.append(step)
         return step
 
@@ -180,6 +166,7 @@ class Report:
 
     def fail(self, step: FetchSpan, error: QfundError) -> Failed:
         """Count a step that got no usable answer."""
+        self.lost_in_a_row += 1 if error.retryable else 0
         failed = Failed(step, error)
         self.failed.append(failed)
         return failed
@@ -245,7 +232,7 @@ class Report:
             "holes": total.holes,
             "rows_left_out": sum(sum(step.left_out.values()) for step in steps),
             "actions": self.told + sum(step.actions for step in steps),
-            **asdict(self.traffic()),
+            **asdict(self.sent()),
         }
 
     def summary(self) -> str:

@@ -14,9 +14,11 @@ from datetime import date, datetime
 
 import numpy as np
 import pyarrow as pa
+from pyarrow import compute
 
-from qfund.errors import BadRequestError, UpstreamError
+from qfund.errors import BadRequestError, QfundError, UpstreamError
 from qfund.ingest.check import Checked, check, conformed
+from qfund.ingest.look import last_sessions
 from qfund.ingest.plan import Facts, FetchSpan, Span, spans_of
 from qfund.ingest.report import Kept, Report, Tally
 from qfund.market.actions import CorporateAction
@@ -40,10 +42,13 @@ class Answer:
     Attributes:
         checked: its rows, sorted into what is fit and what is not.
         pages: of how many pages it came.
+        final: the last session that was over and final by the vendor's clock when the answer was whole; later
+            ones are never covered by it, whatever the plan's clock said.
     """
 
     checked: Checked
     pages: int
+    final: date
 
 
 @dataclass(frozen=True)
@@ -54,9 +59,9 @@ class Target:
         store: the database.
         series: the series of the bars.
         facts: what the run found.
-        ids: symbol and first day of that name → instrument number, see `Target.instruments`.
         run_id: number of the ingest run.
         actions: symbol → its corporate actions around the run's sessions.
+        unknown: symbol → why its corporate actions could not be had.
     """
 
     store: Store
@@ -64,6 +69,7 @@ class Target:
     facts: Facts
     run_id: int
     actions: Mapping[str, Sequence[CorporateAction]]
+    unknown: Mapping[str, QfundError]
 
     def instruments(self, step: FetchSpan) -> dict[str, int]:
         """Symbol → instrument number, as the symbols are meant during a step."""
@@ -102,7 +108,9 @@ def ask(
         tables = _tables(vendor, request, tell)
     except _ForgottenCursorError:
         tables = _tables(vendor, request, tell)
-    return Answer(check(pa.concat_tables(tables), request, now=clock()), len(tables))
+    now = clock()
+    checked = check(pa.concat_tables(tables), request, now=now)
+    return Answer(checked, len(tables), offer.last or last_sessions(offer, now)[0])
 
 
 class _ForgottenCursorError(BadRequestError):
@@ -152,10 +160,14 @@ def commit(target: Target, step: FetchSpan, answer: Answer, report: Report) -> K
     """
     days = tuple(day for day in target.facts.sessions if step.since <= day <= step.until)
     rejected = rejected_days(answer.checked.rejected)
-    covers = {} if step.unfinished else fit_spans(step.symbols, days, rejected)
+    final = tuple(day for day in days if day <= answer.final)
+    covers = {} if step.unfinished else fit_spans(step.symbols, final, rejected)
     ids = target.instruments(step)
     with target.store.transaction() as connection:
-        written = write_bars(connection, target.series, answer.checked.good, ids, ingest_run_id=target.run_id)
+        written = {
+            ids[symbol]: write_bars(connection, target.series, rows, ids, ingest_run_id=target.run_id)
+            for symbol, rows in _by_symbol(answer.checked.good)
+        }
         added = write_actions(connection, target.series.vendor, _actions_of(target, step), ids, target.series)
         fit = {ids[symbol]: spans for symbol, spans in covers.items() if spans}
         coverage.add_coverage(connection, target.series, fit)
@@ -203,6 +215,17 @@ def fit_spans(
         fine = np.array([day not in doubtful and None not in doubtful for day in days])
         fit[symbol] = spans_of(days, fine)
     return fit
+
+
+def _by_symbol(good: pa.Table) -> Iterator[tuple[str, pa.Table]]:
+    """The rows of each symbol, which lie together."""
+    if not len(good):
+        return
+    runs = compute.run_end_encode(good["symbol"].combine_chunks())
+    start = 0
+    for symbol, stop in zip(runs.values.to_pylist(), runs.run_ends.to_pylist(), strict=True):
+        yield symbol, good.slice(start, stop - start)
+        start = stop
 
 
 def _tallies(

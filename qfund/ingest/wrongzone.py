@@ -20,18 +20,18 @@ LEAST_BARS = 5
 
 LEAST_BARS_OF_A_DAY, LEAST_SPAN = 30, 0.8
 """Where bars before the open and after the close are normal, the shifted bars must fill the session: so many
-of them, over such a share of it. A page may end within the first and the last session that it holds, so that
-these are not judged there."""
+of them, over such a share of it."""
 
 
-def shifted(rows: BarTable, hours: Windows, *, whole_days: bool, cut: bool) -> np.ndarray:
+def shifted(rows: BarTable, hours: Windows, *, whole_days: bool, now: int) -> np.ndarray:
     """The bars of sessions whose clock is wrong: bool, one for each row.
 
     Args:
         rows: minute bars in any order.
         hours: the sessions asked for.
         whole_days: whether bars before the open and after the close are normal.
-        cut: whether the rows are a page, which may end within a session.
+        now: the present, microseconds since 1970-01-01 UTC; where bars before the open are normal, a session
+            that is not over is not judged.
     """
     found = np.zeros(len(rows), dtype=bool)
     on = hours.place_of_days(rows.days)
@@ -43,8 +43,8 @@ def shifted(rows: BarTable, hours: Windows, *, whole_days: bool, cut: bool) -> n
     size = np.bincount(group)
     inside = np.bincount(group, _within(times, at, hours)) / size
     suspect = (inside < MOST_INSIDE) & (size >= (LEAST_BARS_OF_A_DAY if whole_days else LEAST_BARS))
-    if whole_days and cut:
-        suspect[[group[np.lexsort((times, rows.symbols[some]))[end]] for end in (0, -1)]] = False
+    if whole_days:
+        suspect[group[hours.closes[at] > now]] = False
     if not suspect.any():
         return found
     chosen = suspect[group]

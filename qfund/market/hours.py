@@ -83,7 +83,7 @@ class Windows:
         at = np.searchsorted(self.midnights, times, "right") - 1
         near = np.clip(at, 0, len(self.midnights) - 1)
         apart = (times - self.midnights[near]) // (24 * HOUR)
-        return (self.first_midnight + near + apart).astype(np.int32)
+        return np.asarray(self.first_midnight + near + apart, dtype=np.int32)
 
     @property
     def round_the_clock(self) -> bool:
