@@ -12,11 +12,11 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from types import TracebackType
-from typing import ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from qfund.testing.clock import Clock
 from qfund.testing.faults import ExpiredToken, Fault, Status
@@ -24,7 +24,10 @@ from qfund.testing.log import Entry, Log
 from qfund.testing.script import Script
 from qfund.testing.server import Loopback
 from qfund.testing.truth import Moment, Truth
-from qfund.vendors.contract import Rate
+from qfund.vendors.contract import Offer, Rate
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 @dataclass(frozen=True)
@@ -179,6 +182,15 @@ class FakeVendor:
     def token(self, request: Request) -> str | None:
         """The page token of a request; None on a first page."""
         return request.params.get("page_token")
+
+    def told(self, offer: Offer, since: date, until: date, keys: Sequence[str]) -> pa.Table:
+        """What a whole answer to an offer's series comes to, in a page's columns, as of now.
+
+        A dialect that tells a series in its own way (another feed, bid prices) overrides it.
+        """
+        at = Moment(self.clock.now(), self._numbers)
+        extended = offer.hours == "extended"
+        return self.truth.table(offer.timeframe, since, until, keys=keys, at=at, extended=extended)
 
     def secrets(self) -> tuple[str, ...]:
         """The right credentials, none of which may turn up anywhere but in a header."""

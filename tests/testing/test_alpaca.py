@@ -120,8 +120,8 @@ def test_the_official_client_reads_crypto_bars_without_a_key(fake):
         end=datetime(2024, 1, 31, tzinfo=UTC),
     )
     found = client.get_crypto_bars(asked).data["BTC/USD"]
-    assert [bar.timestamp.day for bar in found] == list(range(2, 32))
-    assert found[0].timestamp == datetime(2024, 1, 2, tzinfo=UTC)
+    assert [bar.timestamp.day for bar in found] == list(range(2, 31))  # that of the 31st begins at 06:00
+    assert found[0].timestamp == datetime(2024, 1, 2, 6, tzinfo=UTC)  # midnight in Chicago
 
 
 def every_action() -> Truth:
