@@ -27,7 +27,7 @@ class _Board:
         sizes = last - first + 1
         self._days = days
         self._offsets = np.concatenate([[0], np.cumsum(sizes)])
-        self._first = first
+        self._first, self._last = first, last
         self.rows = int(self._offsets[-1])
         within = np.arange(self.rows) - np.repeat(self._offsets[:-1], sizes)
         self.minutes = np.repeat(first, sizes) + within
@@ -41,6 +41,12 @@ class _Board:
         at = np.searchsorted(self._days, bars.days)
         row = self._offsets[at] - self._first[at] + bars.minutes
         return np.asarray(self._column[bars.ids] * self.rows + row)
+
+    def spans(self, bars: Minutes) -> np.ndarray:
+        """Which bars lie between the first and the last of their session."""
+        at = np.minimum(np.searchsorted(self._days, bars.days), len(self._days) - 1)
+        within = (self._first[at] <= bars.minutes) & (bars.minutes <= self._last[at])
+        return np.asarray((self._days[at] == bars.days) & within)
 
     def put(self, bars: Minutes) -> None:
         """Place bars."""
@@ -133,7 +139,7 @@ def _put_back(cursor: Any, wanted: Selection, board: _Board) -> None:
         " ORDER BY b.instrument_id, b.session, b.ts, b.replaced_at"
     )
     bars = hot.bars_of(cursor.fetch_arrow_table())
-    bars = bars.take(np.isin(bars.days, board.days))
+    bars = bars.take(board.spans(bars))
     if len(bars):
         held = ~np.isnan(board.fields["close"].reshape(-1)[board.places(bars)])
         board.put(bars.take(held))
