@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from qfund.errors import LockedError, NotFoundError, RefusedError, did_you_mean
+from qfund.errors import DataQualityError, LockedError, NotFoundError, RefusedError, did_you_mean
 from qfund.market.bars import FIELDS, Adjust, Bars
 from qfund.store import coverage, manifest, securities
 from qfund.store.bars import read_bars
@@ -71,6 +71,7 @@ class Export:
 
     Raises:
         NotFoundError: a symbol is not stored in the series, or nothing is.
+        DataQualityError: nothing is stored of the span.
         RefusedError: the folder holds something else.
     """
 
@@ -84,6 +85,12 @@ class Export:
         first, last = _stored_span(store, selected.series)
         self._since = max(selected.since or first, first)
         self._until = min(selected.until or last, last)
+        if self._since > self._until:
+            raise DataQualityError(
+                f"There is no session to export: stored are {first} to {last}.",
+                fix="qfund data status",
+                code="NO_BARS",
+            )
         self._before = _foreign_or(folder, selected)
 
     @property
