@@ -139,7 +139,7 @@ def read(
     from qfund.store import minute_reading
 
     ids = np.array(numbers, dtype=np.int32)
-    with store.dbapi() as connection, connection.cursor() as cursor:
+    with store.borrowed() as connection, connection.cursor() as cursor:
         # One snapshot for all queries of the read.
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         calendar = series.calendar

@@ -20,10 +20,14 @@ def filled(command, store):
     """Three minutes of a session that was never finished, and three daily bars in two years."""
     hot = Shelf(store, timeframe="1m", feed="sip")
     hot.list("IBM")
-    table = minute_table([minute("IBM", at(2024, 1, 2, 14, 30) + timedelta(minutes=k), 10 + k) for k in range(3)])
+    table = minute_table(
+        [minute("IBM", at(2024, 1, 2, 14, 30) + timedelta(minutes=k), 10 + k) for k in range(3)]
+    )
     with store.transaction() as conn:
         bars.write_bars(conn, hot.series, table, hot.ids, ingest_run_id=1, unfinished={DAY})
-    Shelf(store, feed="sip").write([flat("IBM", day, 5) for day in (date(2023, 12, 29), DAY, date(2024, 1, 3))])
+    Shelf(store, feed="sip").write(
+        [flat("IBM", day, 5) for day in (date(2023, 12, 29), DAY, date(2024, 1, 3))]
+    )
     return command
 
 

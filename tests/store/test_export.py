@@ -206,7 +206,9 @@ def test_a_folder_comes_back_as_it_was_under_the_same_series(store, other, tmp_p
     np.testing.assert_array_equal(one.sessions, two.sessions)
     numbers = other.sql.connect()
     with numbers as connection:
-        ids = dict(connection.exec_driver_sql("SELECT symbol, instrument_id FROM sec.instrument_symbol").all())
+        ids = dict(
+            connection.exec_driver_sql("SELECT symbol, instrument_id FROM sec.instrument_symbol").all()
+        )
     assert coverage.covered(other, copy.series, list(ids.values())) == {
         ids[name]: spans
         for name, number in shelf.ids.items()

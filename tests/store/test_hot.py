@@ -317,7 +317,9 @@ prices = st.sampled_from([1.0, 1.5, 2.25, 1 / 3])
 steps = st.lists(
     st.tuples(
         st.sampled_from(["hot", "final", "pack"]),
-        st.dictionaries(st.tuples(st.sampled_from("AB"), st.integers(0, 1), st.integers(0, 3)), prices, max_size=6),
+        st.dictionaries(
+            st.tuples(st.sampled_from("AB"), st.integers(0, 1), st.integers(0, 3)), prices, max_size=6
+        ),
     ),
     max_size=6,
 )
@@ -360,5 +362,3 @@ def held(shelf: Shelf, days, as_of=None):
         for symbol in "AB"
         if not np.isnan(read.close.loc[stamp, symbol])
     }
-
-
