@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 
 import numpy as np
 import pandas as pd
@@ -238,12 +238,11 @@ def fill(store) -> tuple[Shelf, object]:
 
 
 @pytest.mark.parametrize(
-    ("point", "number", "there"),
+    "death",
     [("before commit", 1, 0), ("after commit", 1, 10), ("before commit", 2, 10), ("after commit", 2, 20)],
 )
-def test_a_packing_that_is_killed_loses_nothing_and_the_next_one_ends_it(
-    store, store_url, tmp_path, point, number, there
-):
+def test_a_packing_that_is_killed_loses_nothing_and_the_next_one_ends_it(store, store_url, tmp_path, death):
+    point, number, there = death
     shelf, truth = fill(store)
     words = [sys.executable, "-m", "tests.store.killed", "pack", store_url, str(tmp_path), point, str(number)]
     dead = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
