@@ -1,18 +1,22 @@
 """The store against its peers, as ratios from one run.
 
-    python -m benchmarks.store [SYMBOLS SESSIONS]       (1000 2520 unless given; about two minutes)
+    python -m benchmarks.store [SYMBOLS SESSIONS]       (1000 2520 unless given; about five minutes)
 
 Write: rows a second of ``write_bars`` (check, COPY, count, keep what changed) against a bare ADBC COPY of
 the same rows into an empty table without a key, and against psycopg2's ``executemany`` of the same upsert.
+Both write new rows into a table that holds half a universe already, each in one transaction of its own that
+is committed durably, over the same socket, right after a checkpoint.
 Read: ``read_bars`` of the whole universe against ``pandas.read_sql`` and five pivots of the same rows.
 Memory: what the read adds to a fresh process at its peak, against the size of the frames it returns.
-Everything runs on the embedded server in a temporary folder; each figure is the best of its repetitions,
-and the ratio is between those.
+Everything runs on the embedded server in a temporary folder. Ours and the peer take turns, round after round,
+so that both meet the same neighbours on the machine; a ratio is taken within each round, and the median and
+the range over the rounds are what is said.
 """
 
 from __future__ import annotations
 
 import json
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -34,6 +38,15 @@ from qfund.store.server import serving
 from qfund.store.sources import Series
 
 MOST_IDS = 2**31 - 1
+ROUNDS = 5
+FEW = 20_000  # rows for executemany
+COPY = "bare ADBC COPY into an empty table without a key"
+UPSERTS = "psycopg2 executemany of the same upsert"
+NEW = "write_bars, all new"
+SAME = "write_bars, all stored already"
+CHANGED = "write_bars, one in a hundred changed"
+READ = "read_bars"
+PANDAS = "pandas.read_sql and five pivots"
 SPAN = (date(1990, 1, 1), date(2100, 1, 1))
 BARE = (
     "open float8, high float8, low float8, close float8, volume float8,"
@@ -69,15 +82,33 @@ def universe(symbols: int, length: int) -> pa.Table:
     )
 
 
-def timed(what: str, rows: int, run: Callable[[], object], *, best_of: int = 1) -> float:
-    """Seconds of the quickest repetition."""
-    took = []
-    for _ in range(best_of):
+class Rounds:
+    """Seconds of each thing measured, round after round."""
+
+    def __init__(self) -> None:
+        self.took: dict[str, list[float]] = {}
+        self.rows: dict[str, int] = {}
+
+    def time(self, what: str, rows: int, run: Callable[[], object]) -> None:
         begun = time.perf_counter()
         run()
-        took.append(time.perf_counter() - begun)
-    print(f"  {what:<58} {min(took):8.3f} s {rows / min(took):14,.0f} rows/s", flush=True)
-    return min(took)
+        self.took.setdefault(what, []).append(time.perf_counter() - begun)
+        self.rows[what] = rows
+
+    def show(self) -> None:
+        for what, took in self.took.items():
+            median, least, most = statistics.median(took), min(took), max(took)
+            rate = self.rows[what] / median
+            print(
+                f"  {what:<52} {median:7.2f} s ({least:.2f} to {most:.2f}) {rate:12,.0f} rows/s", flush=True
+            )
+
+    def ratio(self, ours: str, peer: str, wanted: float) -> None:
+        """How many times as many rows a second ours does."""
+        per_row = self.rows[ours] / self.rows[peer]
+        found = [per_row * b / a for a, b in zip(self.took[ours], self.took[peer], strict=True)]
+        said = f"{statistics.median(found):.2f} ({min(found):.2f} to {max(found):.2f})"
+        print(f"  {ours} / {peer}: {said}, wanted {wanted}", flush=True)
 
 
 def execute(store: Store, *statements: str) -> None:
@@ -128,42 +159,52 @@ def row_by_row(url: str, table: pa.Table, ids: dict[str, int], series: Series) -
     return run
 
 
-def write(store: Store, table: pa.Table, ids: dict[str, int], series: Series) -> None:
+def write(store: Store, table: pa.Table, ids: dict[str, int], series: Series, expected: bars.Written) -> None:
     with store.transaction() as connection:
-        print(f"    {bars.write_bars(connection, series, table, ids, ingest_run_id=1)}")
+        done = bars.write_bars(connection, series, table, ids, ingest_run_id=1)
+    if done != expected:
+        raise AssertionError(f"{done}, expected {expected}")
 
 
-def writes(store: Store, url: str, table: pa.Table, ids: dict[str, int], series: Series) -> None:
-    size = table.num_rows
-    print(f"\nWrite {size:,} daily bars")
-    bare = timed(
-        "bare ADBC COPY into an empty table without a key", size, bare_copy(store, table, ids), best_of=3
-    )
-    execute(store, "DROP TABLE public.bare")
-
-    def first() -> None:
-        execute(store, "TRUNCATE sec.bar_1d")
-        write(store, table, ids, series)
-
-    fresh = timed("write_bars, all new", size, first, best_of=3)
-    same = timed("write_bars, all the same", size, lambda: write(store, table, ids, series))
-    part = table.slice(0, size // 100)
-    changed = part.set_column(
-        part.column_names.index("volume"), "volume", pa.array(np.arange(len(part), dtype=float))
-    )
-    mixed = pa.concat_tables([changed, table.slice(len(part))])
-    some = timed("write_bars, one in a hundred changed", size, lambda: write(store, mixed, ids, series))
-    few = table.slice(0, min(size, 20_000))
-    numbers = ",".join(str(ids[name]) for name in set(few["symbol"].to_pylist()))
-    execute(store, f"DELETE FROM sec.bar_1d WHERE instrument_id IN ({numbers})", "VACUUM ANALYZE sec.bar_1d")
-    slow = timed(
-        "psycopg2 executemany of the same upsert, 20,000 rows", len(few), row_by_row(url, few, ids, series)
-    )
-    slow_rate = len(few) / slow
-    print(f"  ratio to the bare COPY (wanted 0.3): new {bare / fresh:.2f}, same {bare / same:.2f},", end=" ")
-    print(f"changed {bare / some:.2f}")
-    print(f"  ratio to executemany (wanted 50): new {size / fresh / slow_rate:.0f},", end=" ")
-    print(f"same {size / same / slow_rate:.0f}")
+def writes(store: Store, url: str, symbols: int, length: int) -> None:
+    few = -(-FEW // length)
+    names = [f"S{n:04d}" for n in range(symbols // 2 + few + symbols)]  # there already, row by row, measured
+    ids = securities.register(store, "written", [Listing(name, name) for name in names])
+    series = securities.series(store, vendor="written", timeframe="1d")
+    table = universe(len(names), length)
+    length = len(table) // len(names)  # the calendar may have fewer sessions than asked for
+    there = table.slice(0, symbols // 2 * length)
+    by_row = table.slice(len(there), few * length)
+    new = table.slice(len(there) + len(by_row))
+    volumes = np.where(np.arange(len(new)) % 100, new["volume"].to_numpy(), 1.0)
+    mixed = new.set_column(new.column_names.index("volume"), "volume", pa.array(volumes))
+    changed = int((volumes != new["volume"].to_numpy()).sum())
+    copy, upsert = bare_copy(store, new, ids), row_by_row(url, by_row, ids, series)
+    print(f"\nWrite {len(new):,} daily bars, {ROUNDS} rounds")
+    rounds = Rounds()
+    for _ in range(ROUNDS):
+        execute(store, "TRUNCATE sec.bar_1d, sec.bar_revision", "CHECKPOINT")
+        rounds.time(COPY, len(new), copy)
+        execute(store, "DROP TABLE public.bare")
+        write(store, there, ids, series, bars.Written(new=len(there)))
+        for what, part, run in (
+            (UPSERTS, by_row, upsert),
+            (NEW, new, lambda: write(store, new, ids, series, bars.Written(new=len(new)))),
+            (SAME, new, lambda: write(store, new, ids, series, bars.Written(same=len(new)))),
+            (
+                CHANGED,
+                new,
+                lambda: write(
+                    store, mixed, ids, series, bars.Written(changed=changed, same=len(new) - changed)
+                ),
+            ),
+        ):
+            execute(store, "CHECKPOINT")
+            rounds.time(what, len(part), run)
+    rounds.show()
+    for ours in (NEW, SAME, CHANGED):
+        rounds.ratio(ours, COPY, 0.3)
+    rounds.ratio(NEW, UPSERTS, 50)
 
 
 def with_pandas(store: Store, series: Series) -> dict[str, pd.DataFrame]:
@@ -186,13 +227,16 @@ def read(store: Store, ids: dict[str, int], series: Series) -> bars.Bars:
 
 def reads(store: Store, ids: dict[str, int], series: Series, size: int) -> None:
     execute(store, "VACUUM ANALYZE sec.bar_1d")
-    print(f"\nRead {len(ids):,} symbols, {size:,} bars")
-    quick = timed("read_bars", size, lambda: read(store, ids, series), best_of=5)
-    slow = timed("pandas.read_sql and five pivots", size, lambda: with_pandas(store, series), best_of=2)
+    print(f"\nRead {len(ids):,} symbols, {size:,} bars, {ROUNDS} rounds")
     np.testing.assert_array_equal(
         with_pandas(store, series)["close"].to_numpy(), read(store, ids, series).close.to_numpy()
     )
-    print(f"  ratio {slow / quick:.1f} (wanted 15)")
+    rounds = Rounds()
+    for _ in range(ROUNDS):
+        rounds.time(READ, size, lambda: read(store, ids, series))
+        rounds.time(PANDAS, size, lambda: with_pandas(store, series))
+    rounds.show()
+    rounds.ratio(READ, PANDAS, 15)
 
 
 def status(field: str) -> int:
@@ -204,7 +248,7 @@ def status(field: str) -> int:
 def peak_of_read(url: str, names: list[str]) -> dict[str, int]:
     """What a read adds at its peak, after everything it needs was imported and one symbol was read."""
     with open_store(url, Path()) as store:
-        (series,) = securities.sources(store, "1d")
+        series = securities.series(store, vendor="bench", timeframe="1d")
         read(store, dict.fromkeys(names[:1], 0), series)
         Path("/proc/self/clear_refs").write_text("5")  # resets the peak
         before = status("VmRSS")
@@ -228,19 +272,19 @@ def memory(url: str, ids: dict[str, int]) -> None:
 
 
 def main(symbols: int = 1000, length: int = 2520) -> None:
-    table = universe(symbols, length)
     with (
         tempfile.TemporaryDirectory() as folder,
         serving(Path(folder)) as url,
         open_store(url, Path(folder)) as store,
     ):
+        writes(store, url, symbols, length)
+        execute(store, "TRUNCATE sec.bar_1d, sec.bar_revision")
+        table = universe(symbols, length)
         names = [f"S{n:04d}" for n in range(symbols)]
         ids = securities.register(store, "bench", [Listing(name, name) for name in names])
         series = securities.series(store, vendor="bench", timeframe="1d")
-        writes(store, url, table, ids, series)
-        execute(store, "TRUNCATE sec.bar_1d")
-        write(store, table, ids, series)
-        reads(store, ids, series, table.num_rows)
+        write(store, table, ids, series, bars.Written(new=len(table)))
+        reads(store, ids, series, len(table))
         memory(url, ids)
 
 

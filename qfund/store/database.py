@@ -53,6 +53,10 @@ class Store:
             address = self._address.render_as_string(hide_password=False)
             return dbapi.connect(address.replace("+", "%20"))
 
+    def pooled(self) -> Any:
+        """A psycopg2 connection of the pool; closing it undoes what was not committed and gives it back."""
+        return self.sql.raw_connection()
+
     @contextmanager
     def transaction(self) -> Iterator[Any]:
         """An ADBC connection whose work is committed at the end of the block, or undone when it raises."""

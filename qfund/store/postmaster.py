@@ -31,7 +31,8 @@ SETTINGS = {
     "listen_addresses": "",
     "unix_socket_permissions": "0700",
     "max_connections": "60",
-    "shared_buffers": "128MB",
+    "shared_buffers": "512MB",  # holds the daily bars of a large universe and their key; taken as it is used
+    "wal_buffers": "64MB",  # so that the log's writer writes during a load, not the loading process itself
     "work_mem": "32MB",
     "maintenance_work_mem": "128MB",
     "max_wal_size": "2GB",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from datetime import date, timedelta
 
 import numpy as np
@@ -12,8 +13,10 @@ from hypothesis import strategies as st
 
 from qfund.errors import DataQualityError, NotFoundError, UsageError
 from qfund.market.bars import FIELDS
-from qfund.store import bars, securities
+from qfund.market.sessions import sessions
+from qfund.store import bars, daily_reading, securities
 from qfund.store.bars import Written
+from qfund.store.reading import Selection
 from tests.support.stored import Shelf, at, daily_table, flat, minute, soon
 
 D = [date(2024, 1, 2) + timedelta(days=k) for k in range(12)]
@@ -136,6 +139,36 @@ def test_a_session_that_the_calendar_does_not_have_is_shown_all_the_same(store):
         pd.Timestamp(saturday): 2,
         pd.Timestamp(2024, 1, 8): 3,
     }
+
+
+def test_many_bars_come_from_one_snapshot_each_in_its_place(store):
+    """So many that several connections fetch them; expected is what was written."""
+    days, names = sessions("XNYS", date(2018, 1, 2), date(2022, 12, 30)), [f"S{n:03d}" for n in range(180)]
+    prices = np.random.default_rng(3).integers(1, 1000, (len(names), len(days))).astype(float)
+    saturday, tuesday = date(2020, 2, 1), date(2023, 1, 3)  # not in the calendar; after all others
+
+    def rows(when, values):
+        return [flat(name, day, p, p + 1) for name, line in zip(names, values, strict=True)
+                for day, p in zip(when, line, strict=True)]  # fmt: skip
+
+    shelf = Shelf(store)
+    shelf.write([*rows([day.date() for day in days], prices), flat("S100", saturday, 7)])
+    with closing(store.pooled()) as connection, connection.cursor() as cursor:
+        cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        cursor.execute("SELECT count(*) FROM sec.bar_1d")  # from here on, nothing that others write is seen
+        shelf.write(rows([tuesday], np.ones((len(names), 1))), run=2)
+        numbers = np.array([shelf.ids[name] for name in reversed(names)], dtype=np.int32)
+        wanted = Selection(shelf.series, numbers, days[0].date(), tuesday, None, hides=False)
+        block = daily_reading.read(store, cursor, wanted, "XNYS")
+    closes = pd.DataFrame(block.frames()["close"], index=block.index, columns=list(reversed(names)))
+    assert closes.loc[pd.Timestamp(saturday)].dropna().to_dict() == {"S100": 7}
+    expected = pd.DataFrame(prices.T, index=days, columns=names)
+    later = shelf.read(*names)
+    for found in (closes, later.close[:-1]):
+        weekdays = found.drop(index=pd.Timestamp(saturday))[names]
+        np.testing.assert_array_equal(weekdays.to_numpy(), expected.to_numpy())
+        assert list(weekdays.index) == list(days)
+    assert (later.volume.iloc[-1] == 2).all()
 
 
 def test_a_read_is_bounded_and_may_be_empty(store):
