@@ -15,7 +15,6 @@ from datetime import date, datetime, timedelta
 
 import numpy as np
 import pyarrow as pa
-from pyarrow import compute
 
 from qfund.errors import BadRequestError, QfundError, UpstreamError
 from qfund.ingest.check import Checked, check, conformed
@@ -182,10 +181,14 @@ def commit(target: Target, step: FetchSpan, answer: Answer, report: Report) -> K
         checked = seen.checked
         rejected = rejected_days(checked.rejected)
         covers = {} if step.unfinished else fit_spans(step.symbols, final, rejected)
-        written = {
-            ids[symbol]: write_bars(connection, target.series, rows, ids, ingest_run_id=target.run_id)
-            for symbol, rows in _by_symbol(checked.good)
-        }
+        written = write_bars(
+            connection,
+            target.series,
+            checked.good,
+            ids,
+            ingest_run_id=target.run_id,
+            unfinished=(step.since,) if step.unfinished else (),
+        )
         repairs.superseded(connection, target.series, ids, checked.good)
         added = write_actions(connection, target.series.vendor, actions, ids, target.series)
         fit = {ids[symbol]: spans for symbol, spans in covers.items() if spans}
@@ -194,7 +197,7 @@ def commit(target: Target, step: FetchSpan, answer: Answer, report: Report) -> K
         quarantine.release(connection, target.series, target.run_id, fit)
         done = Kept(
             step=step,
-            tallies=_tallies(step.symbols, days, checked, rejected, written, ids),
+            tallies=_tallies(step.symbols, days, checked, rejected, written.by_instrument, ids),
             reasons=Counter(checked.rejected["reason"].to_pylist()),
             left_out=checked.left_out,
             repeated=checked.repeated,
@@ -237,17 +240,6 @@ def fit_spans(
         fine = np.array([day not in doubtful and None not in doubtful for day in days])
         fit[symbol] = spans_of(days, fine)
     return fit
-
-
-def _by_symbol(good: pa.Table) -> Iterator[tuple[str, pa.Table]]:
-    """The rows of each symbol, which lie together."""
-    if not len(good):
-        return
-    runs = compute.run_end_encode(good["symbol"].combine_chunks())
-    start = 0
-    for symbol, stop in zip(runs.values.to_pylist(), runs.run_ends.to_pylist(), strict=True):
-        yield symbol, good.slice(start, stop - start)
-        start = stop
 
 
 def _tallies(

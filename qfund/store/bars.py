@@ -13,7 +13,7 @@ in the oldest values stored, adjusted by the actions that were known.
 from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ from qfund.errors import UsageError
 from qfund.market.bars import Adjust, Bars
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
 
     from qfund.store.database import Store
@@ -37,11 +38,13 @@ class Written:
         new: had not been stored.
         changed: had other values, which are kept as a revision.
         same: were stored just so; nothing was written.
+        by_instrument: instrument number → the same counts of its bars alone.
     """
 
     new: int = 0
     changed: int = 0
     same: int = 0
+    by_instrument: Mapping[int, Written] = field(default_factory=dict, compare=False, repr=False)
 
     def __add__(self, other: Written) -> Written:
         """The sum of two writes."""
@@ -84,10 +87,27 @@ def write_bars(
     rows = arriving(table, ids, series.timeframe)
     with translated(), conn.cursor() as cursor:
         if series.timeframe == "1d":
-            counted = daily.write(cursor, series, rows, ingest_run_id)
+            new, changed = daily.write(cursor, series, rows, ingest_run_id)
         else:
-            counted = minutes.write(cursor, series, rows, ingest_run_id, unfinished)
-    return Written(*counted)
+            new, changed = minutes.write(cursor, series, rows, ingest_run_id, unfinished)
+    return _counted(rows.ids, new, changed)
+
+
+def _counted(came: np.ndarray, new: np.ndarray, changed: np.ndarray) -> Written:
+    """The counts of a write, from the instruments of the bars that came, were new, and changed."""
+    import numpy as np
+
+    ids = np.unique(came)
+    total, fresh, other = (
+        np.bincount(np.searchsorted(ids, one), minlength=len(ids)) for one in (came, new, changed)
+    )
+    each = zip(ids.tolist(), fresh.tolist(), other.tolist(), (total - fresh - other).tolist(), strict=True)
+    return Written(
+        len(new),
+        len(changed),
+        len(came) - len(new) - len(changed),
+        {one: Written(*counts) for one, *counts in each},
+    )
 
 
 def read_bars(

@@ -21,8 +21,8 @@ _KEPT = ", ".join((*FIELDS, "vwap", "trades"))
 _KEPT_OF_B = ", ".join(f"b.{name}" for name in (*FIELDS, "vwap", "trades"))
 
 
-def write(cursor: Any, series: Series, rows: Arriving, run: int) -> tuple[int, int, int]:
-    """Store sorted, unique rows; returns how many were new, changed, and the same.
+def write(cursor: Any, series: Series, rows: Arriving, run: int) -> tuple[np.ndarray, np.ndarray]:
+    """Store sorted, unique rows; returns whose were new, and whose changed: an instrument for each row.
 
     What is stored of the same keys is streamed through first and compared here, which costs a fraction of
     sending everything to the server to be compared there. No other writer of the series comes between.
@@ -35,7 +35,7 @@ def write(cursor: Any, series: Series, rows: Arriving, run: int) -> tuple[int, i
         _replace(cursor, series, taken(rows, differs), run, moment)
     if fresh:
         _copy(cursor, series, rows if fresh == len(rows) else taken(rows, ~present), run, moment)
-    return fresh, changed, len(rows) - fresh - changed
+    return rows.ids[~present], rows.ids[differs]
 
 
 def begin(cursor: Any, series: Series, numbers: np.ndarray) -> Any:

@@ -65,10 +65,12 @@ def is_packed(cursor: Any, series: Series, bars: Minutes) -> np.ndarray:
     return np.isin(groups, group_keys(ids, days))
 
 
-def write(cursor: Any, series: Series, fresh: Minutes, run: int, moment: datetime) -> tuple[int, int, int]:
-    """Store sorted bars of sessions that are not packed; returns how many were new, changed, and the same."""
+def write(
+    cursor: Any, series: Series, fresh: Minutes, run: int, moment: datetime
+) -> tuple[np.ndarray, np.ndarray]:
+    """Store sorted bars of sessions that are not packed; returns whose were new, and whose changed."""
     if not len(fresh):
-        return 0, 0, 0
+        return fresh.ids, fresh.ids
     first, last = (_date(day) for day in (fresh.days.min(), fresh.days.max()))
     partitions.ensure_weeks(cursor, first, last)
     before = stored(cursor, series, fresh.groups[fresh.starts])
@@ -79,7 +81,7 @@ def write(cursor: Any, series: Series, fresh: Minutes, run: int, moment: datetim
     changed = fresh.take(differs)
     if len(changed):
         _replace(cursor, series, changed, run, moment)
-    return len(new), len(changed), len(fresh) - len(new) - len(changed)
+    return new.ids, changed.ids
 
 
 def _date(day: int) -> date:

@@ -26,11 +26,14 @@ from qfund.store.sources import Series
 _DAY_MINUTES = 1440
 _DAY = "datetime64[D]"
 
-Counts = tuple[int, int, int]
+Counts = tuple[np.ndarray, np.ndarray]
+"""The instruments of the bars that were new, and of those that changed: one entry for each bar."""
+
+_NOBODY = np.empty(0, dtype=np.int32)
 
 
 def write(cursor: Any, series: Series, rows: Arriving, run: int, unfinished: Container[date] = ()) -> Counts:
-    """Store sorted, unique rows; returns how many bars were new, changed, and the same.
+    """Store sorted, unique rows; returns whose bars were new, and whose changed.
 
     Args:
         cursor: ADBC, in the caller's transaction.
@@ -54,7 +57,7 @@ def write(cursor: Any, series: Series, rows: Arriving, run: int, unfinished: Con
     open_ones[open_ones] = ~hot.is_packed(cursor, series, fresh.take(open_ones))
     counted = hot.write(cursor, series, fresh.take(open_ones), run, moment)
     more = settle(cursor, series, fresh.take(~open_ones), known, run=run, moment=moment)
-    return counted[0] + more[0], counted[1] + more[1], counted[2] + more[2]
+    return np.concatenate([counted[0], more[0]]), np.concatenate([counted[1], more[1]])
 
 
 def _date(day: int) -> date:
@@ -119,17 +122,17 @@ def settle(
         moment: the database's time.
 
     Returns:
-        How many bars were new, changed and the same.
+        Whose bars were new, and whose changed.
     """
     if not len(fresh):
-        return 0, 0, 0
+        return _NOBODY, _NOBODY
     partitions.ensure_years(cursor, _date(fresh.days.min()), _date(fresh.days.max()))
     groups = fresh.groups[fresh.starts]
     there, stored_opens = packed.stored(cursor, series, groups)
     waiting = hot.stored(cursor, series, groups)
     if not len(there) and not len(waiting):
         packed.copy(cursor, series, fresh, known)
-        return len(fresh), 0, 0
+        return fresh.ids, _NOBODY
     before = joined(there, waiting)
     if len(there) and len(waiting):
         before = before.take(np.lexsort((before.minutes, before.groups)))
@@ -158,12 +161,12 @@ def merge(before: Minutes, fresh: Minutes) -> tuple[Minutes, np.ndarray, np.ndar
 
     Returns:
         The bars, sorted; the groups that only grow and those in which a bar has other values, both
-        increasing; the counts. A bar that does not change stays held since it was; in a group with a changed
+        increasing; whose bars were new and whose changed. A bar that does not change stays held since it was; in a group with a changed
         bar all are held since the first, for its history is kept as a revision.
     """
     if _is_again(before, fresh):
         nothing = np.empty(0, dtype=np.int64)
-        return before, nothing, nothing, (0, 0, len(fresh))
+        return before, nothing, nothing, (_NOBODY, _NOBODY)
     both = joined(before, fresh)
     arrived = np.repeat([False, True], [len(before), len(fresh)])
     order = np.lexsort((arrived, both.minutes, both.groups))
@@ -184,8 +187,7 @@ def merge(before: Minutes, fresh: Minutes) -> tuple[Minutes, np.ndarray, np.ndar
     told = np.isin(merged.groups, changed)
     if told.any():
         merged.held[told] = merged.take(told).since_their_first().held
-    counts = int(new.sum()), int(differs.sum()), len(same)
-    return merged, grown, changed, counts
+    return merged, grown, changed, (both.ids[new], both.ids[differs])
 
 
 def _is_again(before: Minutes, fresh: Minutes) -> bool:

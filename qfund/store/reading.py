@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from qfund.store.database import Store
 
 
-
 @dataclass
 class Block:
     """Bars being put together.
