@@ -362,9 +362,7 @@ daily_rows = st.tuples(
     st.none() | st.dates(date(2012, 6, 29), date(2012, 7, 8)),
     numbers,
 ).map(lambda row: (*row[:2], *row[2]))
-starts = st.datetimes(datetime(2012, 7, 2, 12), datetime(2012, 7, 3, 18)).map(
-    lambda t: t.replace(second=0, microsecond=0, minute=t.minute // 30 * 30, tzinfo=UTC)
-)
+starts = st.integers(0, 60).map(lambda n: datetime(2012, 7, 2, 12, tzinfo=UTC) + timedelta(minutes=30 * n))
 minute_rows = st.tuples(
     st.sampled_from(["A", "B", "Z", None]),
     st.none() | starts,
