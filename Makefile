@@ -39,6 +39,7 @@ fix: $(VENV)/.dev
 bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.startup
 	$(BIN)/python -m benchmarks.store
+	$(BIN)/python -m benchmarks.minutes
 	$(BIN)/python -m benchmarks.backtest
 
 lock: $(VENV)/.dev

@@ -295,7 +295,9 @@ class Ingest:
         except ENDS_THE_RUN as error:
             report.stopped = error
             return
-        target = Target(self._store, series, facts, report.run_id, actions.known, actions.unknown)
+        target = Target(
+            self._store, series, self._offer, facts, report.run_id, actions.known, actions.unknown
+        )
         with Fetching(self._ask, self._jobs) as fetching:
             fetching.add(current.steps)
             for news in fetching:

@@ -76,6 +76,7 @@ class Kept:
         actions: corporate actions that were new.
         covers: symbol → the spans of the step that are covered now.
         left_out: reason → rows that are normal but were not wanted, such as the evening's minutes.
+        said: what is wrong with the answer beyond single bars, a sentence each.
     """
 
     step: FetchSpan
@@ -85,6 +86,7 @@ class Kept:
     actions: int
     covers: Mapping[str, Sequence[Span]]
     left_out: Mapping[str, int] = field(default_factory=dict)
+    said: tuple[str, ...] = ()
 
     @property
     def total(self) -> Tally:
@@ -301,11 +303,12 @@ class Report:
     def _rejection(self, retry: str) -> QfundError:
         count = self.total.rejected
         told = ", ".join(f"{n:,} {REASONS[reason]}" for reason, n in self.reasons.items())
+        said = " ".join(dict.fromkeys(sentence for step in self.kept for sentence in step.said))
         were = "bar was" if count == 1 else "bars were"
         return DataQualityError(
             f"{count:,} {were} not fit to be stored: {told}. The others are kept; the days concerned stay "
-            "missing and the next ingest asks for them again.",
-            fix=retry,
+            f"missing and the next ingest asks for them again.{' ' if said else ''}{said}",
+            fix="qfund data check" if not said else retry,
             code="BARS_REJECTED",
             details={"reasons": self.reasons},
         )

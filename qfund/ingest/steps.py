@@ -7,10 +7,11 @@ bars go to the quarantine; their number is always exact. Never repairs a bar, ne
 
 from __future__ import annotations
 
+import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 
 import numpy as np
 import pyarrow as pa
@@ -18,11 +19,12 @@ from pyarrow import compute
 
 from qfund.errors import BadRequestError, QfundError, UpstreamError
 from qfund.ingest.check import Checked, check, conformed
+from qfund.ingest.judging import judged
 from qfund.ingest.look import last_sessions
-from qfund.ingest.plan import Facts, FetchSpan, Span, spans_of
+from qfund.ingest.plan import Facts, FetchSpan, Span, spans_of, within
 from qfund.ingest.report import Kept, Report, Tally
 from qfund.market.actions import CorporateAction
-from qfund.store import Store, coverage
+from qfund.store import Store, coverage, quarantine, repairs
 from qfund.store.actions import write_actions
 from qfund.store.bars import Written, write_bars
 from qfund.store.sources import Series
@@ -58,6 +60,7 @@ class Target:
     Attributes:
         store: the database.
         series: the series of the bars.
+        offer: what the vendor says of it.
         facts: what the run found.
         run_id: number of the ingest run.
         actions: symbol → its corporate actions around the run's sessions.
@@ -66,6 +69,7 @@ class Target:
 
     store: Store
     series: Series
+    offer: Offer
     facts: Facts
     run_id: int
     actions: Mapping[str, Sequence[CorporateAction]]
@@ -104,11 +108,12 @@ def ask(
         QfundError: the vendor failed, or its answer was cut short, went in circles or had another shape.
     """
     request = BarRequest(step.symbols, offer.timeframe, step.since, step.until, offer)
+    begun = time.monotonic()
     try:
         tables = _tables(vendor, request, tell)
     except _ForgottenCursorError:
         tables = _tables(vendor, request, tell)
-    now = clock()
+    now = clock() - timedelta(seconds=time.monotonic() - begun)  # the vendor's clock when it was asked
     checked = check(pa.concat_tables(tables), request, now=now)
     return Answer(checked, len(tables), offer.last or last_sessions(offer, now)[0])
 
@@ -159,24 +164,41 @@ def commit(target: Target, step: FetchSpan, answer: Answer, report: Report) -> K
     The chunk is counted in the report once its commit is certain.
     """
     days = tuple(day for day in target.facts.sessions if step.since <= day <= step.until)
-    rejected = rejected_days(answer.checked.rejected)
     final = tuple(day for day in days if day <= answer.final)
-    covers = {} if step.unfinished else fit_spans(step.symbols, final, rejected)
     ids = target.instruments(step)
+    actions = _actions_of(target, step)
     with target.store.transaction() as connection:
+        again = any(within(days, one.covered).any() for one in target.facts.symbols if one.symbol in ids)
+        seen = judged(
+            connection,
+            target.series,
+            step,
+            target.offer,
+            answer.checked,
+            ids=ids,
+            actions=actions,
+            again=again,
+        )
+        checked = seen.checked
+        rejected = rejected_days(checked.rejected)
+        covers = {} if step.unfinished else fit_spans(step.symbols, final, rejected)
         written = {
             ids[symbol]: write_bars(connection, target.series, rows, ids, ingest_run_id=target.run_id)
-            for symbol, rows in _by_symbol(answer.checked.good)
+            for symbol, rows in _by_symbol(checked.good)
         }
-        added = write_actions(connection, target.series.vendor, _actions_of(target, step), ids, target.series)
+        repairs.superseded(connection, target.series, ids, checked.good)
+        added = write_actions(connection, target.series.vendor, actions, ids, target.series)
         fit = {ids[symbol]: spans for symbol, spans in covers.items() if spans}
         coverage.add_coverage(connection, target.series, fit)
+        quarantine.write(connection, target.series, target.run_id, ids, checked.rejected)
+        quarantine.release(connection, target.series, target.run_id, fit)
         done = Kept(
             step=step,
-            tallies=_tallies(step.symbols, days, answer.checked, rejected, written, ids),
-            reasons=Counter(answer.checked.rejected["reason"].to_pylist()),
-            left_out=answer.checked.left_out,
-            repeated=answer.checked.repeated,
+            tallies=_tallies(step.symbols, days, checked, rejected, written, ids),
+            reasons=Counter(checked.rejected["reason"].to_pylist()),
+            left_out=checked.left_out,
+            repeated=checked.repeated,
+            said=seen.said,
             actions=added,
             covers=covers,
         )

@@ -162,7 +162,9 @@ SELECT c.ca_id, c.instrument_id, c.kind, c.ex_date, c.new_rate::text, c.old_rate
                      AND b.session < c.ex_date AND b.session >= c.ex_date - {longest_closure}
                    ORDER BY b.session DESC LIMIT 1)
                  UNION ALL
-                 (SELECT d.session, d.close[cardinality(d.close)], 1 FROM sec.bar_1m_day d
+                 (SELECT d.session, coalesce(d.close[cardinality(d.close)],
+                         d.close_ticks[cardinality(d.close_ticks)] / power(10::float8, d.decimals)), 1
+                    FROM sec.bar_1m_day d
                    WHERE d.instrument_id = c.instrument_id AND d.source_id = s.source_id
                      AND d.session < c.ex_date AND d.session >= c.ex_date - {longest_closure}
                    ORDER BY d.session DESC LIMIT 1)) x

@@ -12,7 +12,7 @@ in the oldest values stored, adjusted by the actions that were known.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
@@ -49,7 +49,13 @@ class Written:
 
 
 def write_bars(
-    conn: Any, series: Series, table: pa.Table, ids: Mapping[str, int], *, ingest_run_id: int
+    conn: Any,
+    series: Series,
+    table: pa.Table,
+    ids: Mapping[str, int],
+    *,
+    ingest_run_id: int,
+    unfinished: Container[date] = (),
 ) -> Written:
     """Store bars in the caller's transaction; does not commit.
 
@@ -61,6 +67,9 @@ def write_bars(
             (timestamp[us, UTC]), the *start* of the bar; no ``vwap``, no ``trades``. Any order.
         ids: symbol → instrument number.
         ingest_run_id: the run that brought them.
+        unfinished: sessions of minute bars that are not over: their bars stay one row each until
+            ``qfund.store.packing.pack``, or until a write in which the session is finished. Give a finished
+            session whole, or it is rewritten by each part of it.
 
     Raises:
         DataQualityError: a missing or impossible value, or two different rows for one bar.
@@ -77,7 +86,7 @@ def write_bars(
         if series.timeframe == "1d":
             counted = daily.write(cursor, series, rows, ingest_run_id)
         else:
-            counted = minutes.write(cursor, series, rows, ingest_run_id)
+            counted = minutes.write(cursor, series, rows, ingest_run_id, unfinished)
     return Written(*counted)
 
 

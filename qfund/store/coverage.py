@@ -116,9 +116,12 @@ SELECT n.symbol, v.name AS vendor, s.feed, s.basis, s.hours, c.timeframe, b.firs
                     max(d.session) AS last, count(*) AS bars, count(*) AS sessions
                FROM sec.bar_1d d GROUP BY 2, 3
               UNION ALL
-             SELECT '1m', m.instrument_id, m.source_id, min(m.session), max(m.session),
-                    sum(cardinality(m.minute)), count(*)
-               FROM sec.bar_1m_day m GROUP BY 2, 3) b
+             SELECT '1m', m.instrument_id, m.source_id, min(m.session), max(m.session), sum(m.bars), count(*)
+               FROM (SELECT p.instrument_id, p.source_id, p.session, cardinality(p.minute) AS bars
+                       FROM sec.bar_1m_day p
+                      UNION ALL
+                     SELECT h.instrument_id, h.source_id, h.session, count(*)
+                       FROM sec.bar_1m_hot h GROUP BY 1, 2, 3) m GROUP BY 2, 3) b
          ON (b.timeframe, b.instrument_id, b.source_id) = (c.timeframe, c.instrument_id, c.source_id)
  WHERE (%(vendor)s::text IS NULL OR v.name = %(vendor)s)
    AND (%(timeframe)s::text IS NULL OR c.timeframe = %(timeframe)s)

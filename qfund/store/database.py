@@ -6,6 +6,7 @@ Promises: whoever gets a ``Store`` can use it at once; the schema was migrated. 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from sqlalchemy import URL, Engine
 
 CONNECT_SECONDS = "10"
+MOST_IDLE = 4  # connections for bulk reads and writes that wait for the next
 SCHEMES = ("postgresql", "postgres")
 
 
@@ -36,6 +38,7 @@ class Store:
         self.embedded = embedded
         self.sql = engine
         self._address = url.set(drivername="postgresql")
+        self._idle: list[tuple[int, Any]] = []
 
     def __repr__(self) -> str:
         """The address without the password."""
@@ -53,13 +56,50 @@ class Store:
     @contextmanager
     def transaction(self) -> Iterator[Any]:
         """An ADBC connection whose work is committed at the end of the block, or undone when it raises."""
-        connection = self.dbapi()
+        with self.borrowed() as connection, faults.translated(secret=self._secret):
+            yield connection
+            connection.commit()
+
+    @contextmanager
+    def borrowed(self) -> Iterator[Any]:
+        """An ADBC connection for the block, one that was used before when there is one.
+
+        To connect takes longer than to read a year of minute bars. What the block does not commit is undone.
+        """
+        connection = self._taken() or self.dbapi()
         try:
-            with faults.translated(secret=self._secret):
-                yield connection
-                connection.commit()
-        finally:
+            yield connection
+            connection.rollback()
+        except BaseException:
             connection.close()  # what was not committed goes with it
+            raise
+        if len(self._idle) < MOST_IDLE:
+            self._idle.append((os.getpid(), connection))
+        else:
+            connection.close()
+
+    def _taken(self) -> Any:
+        """An idle connection of this process that still answers; None when there is none."""
+        while self._idle:
+            owner, connection = self._idle.pop()
+            if owner != os.getpid():
+                continue
+            try:
+                with connection.cursor() as cursor:
+                    cursor.execute("SELECT 1")
+                connection.rollback()
+            except Exception:  # noqa: BLE001 - whatever is wrong with it, a new one is made
+                connection.close()
+            else:
+                return connection
+        return None
+
+    def close(self) -> None:
+        """Close the connections that nobody uses."""
+        while self._idle:
+            owner, connection = self._idle.pop()
+            if owner == os.getpid():
+                connection.close()
 
     @property
     def _secret(self) -> str | None:
@@ -92,7 +132,9 @@ def open_store(
         engine = _engine(url)
         stack.callback(engine.dispose)
         schema.migrate(engine)
-        yield Store(url, engine, embedded=settings_url is None)
+        store = Store(url, engine, embedded=settings_url is None)
+        stack.callback(store.close)
+        yield store
 
 
 def parse(address: str) -> URL:

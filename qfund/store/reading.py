@@ -90,6 +90,13 @@ class Selection:
 
     def where(self, row: str) -> str:
         """The condition on a table of bars under the alias ``row``."""
+        said = self.among(row)
+        if self.hides:
+            said += f" AND {row}.stored_at <= {self.moment}"
+        return said
+
+    def among(self, row: str) -> str:
+        """The condition on a table that does not say when a bar was stored, such as the revisions."""
         lowest, highest = int(self.numbers.min()), int(self.numbers.max())
         if highest - lowest + 1 == len(self.numbers):
             chosen = (
@@ -97,13 +104,10 @@ class Selection:
             )
         else:
             chosen = f"= ANY ('{{{','.join(map(str, self.numbers.tolist()))}}}'::integer[])"
-        said = (
+        return (
             f"{row}.source_id = {self.series.source_id} AND {row}.instrument_id {chosen}"
             f" AND {row}.session BETWEEN '{self.since}' AND '{self.until}'"
         )
-        if self.hides:
-            said += f" AND {row}.stored_at <= {self.moment}"
-        return said
 
     @property
     def moment(self) -> str:
@@ -132,10 +136,10 @@ def read(
         until: last session, inclusive.
         as_of: timezone-aware moment, None for the present; see ``bars``.
     """
-    from qfund.store import minutes
+    from qfund.store import minute_reading
 
     ids = np.array(numbers, dtype=np.int32)
-    with store.dbapi() as connection, connection.cursor() as cursor:
+    with store.borrowed() as connection, connection.cursor() as cursor:
         # One snapshot for all queries of the read.
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         calendar = series.calendar
@@ -145,12 +149,12 @@ def read(
             if not hides:
                 until = min(until, _last_closed(calendar, as_of))
         wanted = Selection(series, ids, since, until, as_of, hides)
+        if series.timeframe == "1m":
+            return minute_reading.read(cursor, wanted, calendar)
         span = _span(cursor, wanted)
         if span is None:
             return _empty(wanted, calendar)
         wanted = Selection(series, ids, *span, as_of, hides)
-        if series.timeframe == "1m":
-            return minutes.read(cursor, wanted, calendar)
         return _daily(cursor, wanted, calendar)
 
 
@@ -175,10 +179,9 @@ def _last_closed(calendar: str, as_of: datetime) -> date:
 
 def _span(cursor: Any, wanted: Selection) -> tuple[date, date] | None:
     """First and last stored session of the selection: two index probes per instrument."""
-    table = "bar_1d" if wanted.series.timeframe == "1d" else "bar_1m_day"
     numbers = ",".join(map(str, wanted.numbers.tolist()))
     probe = (
-        f"(SELECT session FROM sec.{table} b WHERE b.instrument_id = k.id"  # noqa: S608 - our own names
+        f"(SELECT session FROM sec.bar_1d b WHERE b.instrument_id = k.id"  # noqa: S608 - our own names
         f" AND b.source_id = {wanted.series.source_id}"
         f" AND b.session BETWEEN '{wanted.since}' AND '{wanted.until}' ORDER BY session"
     )

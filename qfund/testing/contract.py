@@ -38,6 +38,7 @@ from qfund.testing.vendor import FakeVendor
 from qfund.vendors.contract import BarRequest, Offer, Page, Vendor, schema
 from qfund.vendors.wire import Network
 
+_REFERENCES = ("env:", "file:", "keyring:", "gcp-sm:")
 _ALIEN = "NO.SUCH.THING"
 _REFUSALS = (
     *(faults.Status(code) for code in (400, 401, 403, 404, 429, 500)),
@@ -73,12 +74,14 @@ class VendorContract:
         since: the first session of the world; by default a span over the change of US summer time.
         until: its last.
         has_actions: whether the vendor tells corporate actions at all.
+        extended: whether the world's shares trade from 04:00 to 20:00.
     """
 
     symbols: ClassVar[tuple[str, ...]] = ("AAPL", "IBM", "MSFT")
     since: ClassVar[date] = date(2024, 3, 4)
     until: ClassVar[date] = date(2024, 3, 15)
     has_actions: ClassVar[bool] = True
+    extended: ClassVar[bool] = False
 
     # --- what a plug-in's test says
 
@@ -96,7 +99,8 @@ class VendorContract:
         for instrument in self.instruments():
             truth.add(instrument)
             truth.walk(instrument.key, "1d", self.since, self.until)
-            truth.walk(instrument.key, "1m", self.since, self.until, silent=0.02)
+            extended = self.extended and instrument.kind == "equity"
+            truth.walk(instrument.key, "1m", self.since, self.until, silent=0.02, extended=extended)
         first = self.symbols[0]
         ex_date = self.since + timedelta(days=4)
         late = When(now=datetime.combine(self.until + timedelta(days=30), time(), UTC))
@@ -158,18 +162,22 @@ class VendorContract:
             assert len(sessions.sessions(offer.calendar, self.since, self.until)) > 0
 
     def test_its_settings_and_limits_are_whole(self, made: Vendor) -> None:
-        """Secrets have no default; a vendor that needs a key has a setting for it."""
+        """A secret's default is at most a reference; a vendor that needs a key has a setting for it."""
         has = made.capabilities
         assert re.fullmatch(r"[a-z][a-z0-9-]*", made.name), "a name is lower case, for the command line"
         assert has.title
         assert has.terms
         assert has.symbols_per_request >= 1
         assert has.concurrency >= 1
+        assert (self.server() is None) == (has.rate is None), "a vendor with a network declares its rate"
         names = [setting.name for setting in (*has.settings, *has.options)]
         assert len(set(names)) == len(names)
         for setting in (*has.settings, *has.options):
             assert setting.meaning
-            assert not (setting.secret and setting.default), f"{setting.name}: a secret has no default"
+            where = setting.default or "env:"
+            assert not setting.secret or where.startswith(_REFERENCES), (
+                f"{setting.name}: a secret as a default"
+            )
         assert not has.needs_key or any(setting.secret for setting in has.settings)
 
     def test_a_symbols_market_is_told_by_its_form(self, made: Vendor, fake: FakeVendor | None) -> None:
@@ -208,20 +216,17 @@ class VendorContract:
             assert all(request.since <= day <= request.until for day in days)
 
     def test_bars_are_the_truth(self, made: Vendor, fake: FakeVendor | None) -> None:
-        """Each bar of the fake's world within the hours, once, and with its values."""
+        """Each bar that the fake tells of a series, within its hours, once, and with its values."""
         if fake is None:
             return
         for offer in made.capabilities.offers:
-            if offer.basis != "raw" or offer.price_kind not in ("trade", "mid"):
+            if offer.basis != "raw":
                 continue
             request = self.request_of(made, offer)
-            at = Moment(fake.clock.now())
-            wanted = fake.truth.table(
-                offer.timeframe, request.since, request.until, keys=request.symbols, at=at
-            )
-            time_column = "session" if offer.timeframe == "1d" else "ts"
-            told = _within(_bars(list(made.bars(request))), fake.truth, offer)
-            assert _values(told, time_column) == _values(wanted, time_column)
+            wanted = fake.told(offer, request.since, request.until, request.symbols)
+            column = "session" if offer.timeframe == "1d" else "ts"
+            found = _within(_bars(list(made.bars(request))), fake.truth, offer)
+            assert _values(found, column) == _values(wanted, column), offer
 
     def test_symbols_without_bars_are_an_answer(self, made: Vendor, fake: FakeVendor | None) -> None:
         """A vendor that has no bars in a span says so with one empty page."""

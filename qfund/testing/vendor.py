@@ -12,11 +12,11 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from types import TracebackType
-from typing import ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from qfund.testing.clock import Clock
 from qfund.testing.faults import ExpiredToken, Fault, Status
@@ -24,7 +24,10 @@ from qfund.testing.log import Entry, Log
 from qfund.testing.script import Script
 from qfund.testing.server import Loopback
 from qfund.testing.truth import Moment, Truth
-from qfund.vendors.contract import Rate
+from qfund.vendors.contract import Offer, Rate
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 @dataclass(frozen=True)
@@ -120,6 +123,8 @@ class FakeVendor:
     """
 
     secret_headers: ClassVar[frozenset[str]] = frozenset({"authorization", "cookie"})
+    announced: ClassVar[Rate | None] = None
+    """What the headers say when no rate is enforced; None says nothing."""
 
     def __init__(
         self,
@@ -177,6 +182,15 @@ class FakeVendor:
     def token(self, request: Request) -> str | None:
         """The page token of a request; None on a first page."""
         return request.params.get("page_token")
+
+    def told(self, offer: Offer, since: date, until: date, keys: Sequence[str]) -> pa.Table:
+        """What a whole answer to an offer's series comes to, in a page's columns, as of now.
+
+        A dialect that tells a series in its own way (another feed, bid prices) overrides it.
+        """
+        at = Moment(self.clock.now(), self._numbers)
+        extended = offer.hours == "extended"
+        return self.truth.table(offer.timeframe, since, until, keys=keys, at=at, extended=extended)
 
     def secrets(self) -> tuple[str, ...]:
         """The right credentials, none of which may turn up anywhere but in a header."""
@@ -255,7 +269,8 @@ class FakeVendor:
     def _limited(self, entry: Entry) -> tuple[dict[str, str], Answer | None]:
         """The headers of the rate, and the refusal when it is exceeded."""
         if self.rate is None:
-            return {}, None
+            said = self.announced
+            return ({} if said is None else self.rate_headers(said, said.requests - 1, said.seconds)), None
         with self._lock:
             bucket = self._buckets.setdefault(entry.account, Bucket(self.rate))
             allowed = bucket.take(entry.arrived)

@@ -125,7 +125,7 @@ def truth(
 ) -> pd.DataFrame:
     """What the fake holds to be true now, in the same form."""
     period = {"since": SINCE, "until": UNTIL} | span
-    table = fake.truth.table(list(symbols), timeframe, at=Moment(fake.clock.now(), LATEST), **period)
+    table = fake.truth.table(timeframe, keys=list(symbols), at=Moment(fake.clock.now(), LATEST), **period)
     rows = table.to_pandas(date_as_object=False)
     rows = (
         rows.rename(columns={"session": "time"})

@@ -10,6 +10,7 @@ import pytest
 
 from qfund.ingest.check import check
 from qfund.ingest.judging import judged
+from qfund.ingest.plan import FetchSpan
 from qfund.market.actions import CorporateAction
 from qfund.market.sessions import sessions
 from qfund.store import coverage, quarantine
@@ -33,12 +34,14 @@ def shelf(store):
     return found
 
 
-def judge(shelf, rows, **how):
-    days = [row[1] for row in rows]
-    table = pa.table([list(column) for column in zip(*rows, strict=True)], schema=DAILY_SCHEMA)
-    request = BarRequest(("A", "B"), "1d", min(days), max(days), OFFER)
+def judge(shelf, rows, *, actions=(), again=True):
+    days = [row[1] for row in rows] or DAYS
+    columns = list(zip(*rows, strict=True)) or [[] for _ in DAILY_SCHEMA.names]
+    table = pa.table([list(column) for column in columns], schema=DAILY_SCHEMA)
+    step = FetchSpan(("A", "B"), min(days), max(days), len(days))
+    checked = check(table, BarRequest(step.symbols, "1d", step.since, step.until, OFFER), now=NOW)
     with shelf.store.transaction() as conn:
-        return judged(conn, shelf.series, request, check(table, request, now=NOW), shelf.ids, **how)
+        return judged(conn, shelf.series, step, OFFER, checked, ids=shelf.ids, actions=actions, again=again)
 
 
 def reasons(result):
@@ -57,7 +60,7 @@ def test_sound_bars_pass_with_and_without_anything_stored(shelf):
     assert len(judge(shelf, rows).checked.good) == len(DAYS)
     shelf.write(rows)
     assert len(judge(shelf, rows).checked.good) == len(DAYS)
-    assert len(judge(shelf, rows, read_before=False).checked.good) == len(DAYS)
+    assert len(judge(shelf, rows, again=False).checked.good) == len(DAYS)
 
 
 def test_a_vendor_that_halves_what_it_told_before_is_named_and_refused(shelf):
@@ -67,9 +70,9 @@ def test_a_vendor_that_halves_what_it_told_before_is_named_and_refused(shelf):
     ]
     result = judge(shelf, [*rows, bar(DAYS[2], 7.0, "B")])
     assert reasons(result) == ["adjusted"] * 5
-    (one,) = result.adjusted
-    assert one.said("acme").startswith("acme answered with adjusted prices of A")
-    assert "1/2" in one.said("acme")
+    (said,) = result.said
+    assert said.startswith("acme answered with adjusted prices of A")
+    assert "1/2" in said
     assert result.checked.good["symbol"].to_pylist() == ["B"]
 
 
@@ -94,8 +97,16 @@ def test_what_a_person_accepted_passes_every_later_read(shelf):
     assert len(judge(shelf, rows).checked.good) == 5
 
 
-def test_an_empty_answer_is_judged_too(shelf):
-    request = BarRequest(("A",), "1d", DAYS[0], DAYS[1], OFFER)
-    checked = check(DAILY_SCHEMA.empty_table(), request, now=NOW)
+def test_a_person_may_accept_what_is_wrong_by_itself(shelf):
+    quiet = ("A", DAYS[0], 100.0, 100.5, 99.5, 100.0, 0.0)
+    result = judge(shelf, [quiet])
+    assert reasons(result) == ["zero_volume"]
+    run = coverage.start_run(shelf.store, "acme", "bars 1d", {})
     with shelf.store.transaction() as conn:
-        assert judged(conn, shelf.series, request, checked, shelf.ids).checked is checked
+        quarantine.write(conn, shelf.series, run, shelf.ids, result.checked.rejected)
+    accept(shelf.store, [one.quarantine_id for one in quarantine.entries(shelf.store)])
+    assert reasons(judge(shelf, [quiet])) == []
+
+
+def test_an_empty_answer_is_judged_too(shelf):
+    assert judge(shelf, []).checked.rows == 0

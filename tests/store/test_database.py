@@ -327,3 +327,58 @@ def test_the_facts_of_a_store(store):
     assert facts.bytes > 1_000_000
     assert abs(facts.clock_skew_seconds) < 1
     assert facts.url.startswith("postgresql://qfund@")
+
+
+# ---------------------------------------------------------------- connections that are used again
+
+
+def backends(store) -> int:
+    with store.sql.connect() as connection:
+        return connection.exec_driver_sql(
+            "SELECT count(*) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND backend_type = 'client backend'"
+        ).scalar_one()
+
+
+def test_one_connection_serves_many_transactions_one_after_the_other(store):
+    pids = set()
+    for _ in range(5):
+        with store.transaction() as connection, connection.cursor() as cursor:
+            cursor.execute("SELECT pg_backend_pid()")
+            pids.add(cursor.fetchone()[0])
+    assert len(pids) == 1
+
+
+def test_a_connection_whose_server_process_is_gone_is_replaced_without_a_word(store):
+    def pid() -> int:
+        with store.transaction() as connection, connection.cursor() as cursor:
+            cursor.execute("SELECT pg_backend_pid()")
+            return cursor.fetchone()[0]
+
+    first = pid()
+    with store.sql.connect() as connection:
+        connection.exec_driver_sql(f"SELECT pg_terminate_backend({first}, 5000)")
+    assert pid() != first
+
+
+def failing(store) -> None:
+    with store.transaction() as connection, connection.cursor() as cursor:
+        cursor.execute("CREATE TABLE public.half (x int)")
+        raise RuntimeError("half way")
+
+
+def test_what_a_failed_block_did_is_undone_also_for_the_next_user_of_a_connection(store):
+    with pytest.raises(RuntimeError):
+        failing(store)
+    with store.borrowed() as connection, connection.cursor() as cursor:
+        cursor.execute("CREATE TABLE public.never (x int)")  # borrowed, not committed
+    with store.transaction() as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT to_regclass('public.half') IS NULL AND to_regclass('public.never') IS NULL")
+        assert cursor.fetchone() == (True,)
+
+
+def test_a_closed_store_leaves_no_connection_behind(store, store_url, tmp_path):
+    before = backends(store)
+    with open_store(store_url, tmp_path) as another, another.transaction():
+        assert backends(store) > before
+    assert backends(store) == before

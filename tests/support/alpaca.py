@@ -11,18 +11,21 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Literal
 
 import numpy as np
+import pyarrow as pa
 
 from qfund.market.bars import Timeframe
 from qfund.testing import Answer, Clock, FakeVendor, Instrument, Request, Truth
 from qfund.testing.paging import Asked, Cut, Paging, TokenError
 from qfund.testing.series import Series, stamp
+from qfund.vendors.contract import Offer, Rate
 from tests.support import alpaca_bars, alpaca_reference, openapi
-from tests.support.alpaca_bars import NEW_YORK, RefusedError
+from tests.support.alpaca_bars import CHICAGO, NEW_YORK, RefusedError
 
 DELAY = timedelta(minutes=15)
 IEX_SHARE = 28  # of the volume on the consolidated tape, IEX sees about one part in so many
@@ -49,6 +52,7 @@ class FakeAlpaca(FakeVendor):
 
     key = "PKFAKE0000000000TEST"
     secret = "canary-Zx81-secret-of-the-fake-alpaca"
+    announced = Rate(10_000)
     secret_headers = frozenset({"authorization", "cookie", "apca-api-key-id", "apca-api-secret-key"})
 
     def __init__(
@@ -133,10 +137,11 @@ class FakeAlpaca(FakeVendor):
             start, end = self._times(request)
         except RefusedError:
             return None
-        zone = UTC if "/crypto/" in request.path else NEW_YORK
+        zone = CHICAGO if "/crypto/" in request.path else NEW_YORK
         if request.params.get("timeframe") in ("1Day", "1D"):
             first, last = alpaca_bars.days((start, end), zone)
         else:  # a bar that starts at the midnight after a day is not yet a question for the next
+            zone = UTC if "/crypto/" in request.path else zone
             first, last = start.astimezone(zone).date(), (end - timedelta(minutes=1)).astimezone(zone).date()
         return first, max(first, last)
 
@@ -152,6 +157,13 @@ class FakeAlpaca(FakeVendor):
 
     def secrets(self) -> tuple[str, ...]:
         return self.key, self.secret
+
+    def told(self, offer: Offer, since: date, until: date, keys: Sequence[str]) -> pa.Table:
+        found = super().told(offer, since, until, keys)
+        if offer.feed != "iex":
+            return found
+        place = found.schema.get_field_index("volume")
+        return found.set_column(place, found.schema.field(place), [_seen_by_iex(found["volume"].to_numpy())])
 
     def judge(self) -> None:
         super().judge()
@@ -210,7 +222,7 @@ class FakeAlpaca(FakeVendor):
         if who is None or (who.kind == "crypto") != crypto:
             return None
         started, forming = alpaca_bars.visible(self.truth, who, series, timeframe, request.moment.now)
-        first, last = alpaca_bars.rows(series, timeframe, span, UTC if crypto else NEW_YORK)
+        first, last = alpaca_bars.rows(series, timeframe, span, CHICAGO if crypto else NEW_YORK)
         last = min(last, started)
         if first >= last:
             return None
@@ -277,7 +289,7 @@ class FakeAlpaca(FakeVendor):
         found = self._thinned.get(id(series))
         if found is None:
             values = series.values.copy()
-            values[:, 4] = np.maximum(values[:, 4] // IEX_SHARE, 1)
+            values[:, 4] = _seen_by_iex(values[:, 4])
             found = self._thinned[id(series)] = (series, Series(series.times, values))
         return found[1]
 
@@ -335,6 +347,10 @@ class FakeAlpaca(FakeVendor):
         if feed == "sip" and recent:
             raise RefusedError(403, "subscription does not permit querying recent SIP data")
         return feed
+
+
+def _seen_by_iex(volume: np.ndarray) -> np.ndarray:
+    return np.maximum(volume // IEX_SHARE, 1)
 
 
 def _is_data(path: str) -> bool:

@@ -18,6 +18,8 @@ from qfund.testing.paging import Told
 from qfund.testing.series import Series, stamp
 
 NEW_YORK = ZoneInfo("America/New_York")
+CHICAGO = ZoneInfo("America/Chicago")
+"""Crypto days begin at midnight there: 05:00 or 06:00 UTC (Alpaca-API#227, alpaca-py#169)."""
 
 
 class RefusedError(Exception):
@@ -68,10 +70,12 @@ def visible(
         started = int(np.searchsorted(series.times, now.timestamp(), "right"))
         last = int(series.times[started - 1]) if started else None
         return started, last if last is not None and last + 60 > now.timestamp() else None
-    zone = UTC if who.kind == "crypto" else NEW_YORK
+    zone = CHICAGO if who.kind == "crypto" else NEW_YORK
     today = now.astimezone(zone).date()
     started = int(np.searchsorted(series.times, stamp(today)))
     if started < len(series.times) and int(series.times[started]) == stamp(today):
+        if who.kind == "crypto":
+            return started + 1, stamp(today)
         days = truth.sessions(who.calendar, today, today)
         if not days or now >= days[0].closes:
             return started + 1, None
@@ -81,11 +85,11 @@ def visible(
 
 
 def bar(bar: Told, *, daily: bool, crypto: bool) -> bytes:
-    """One bar in Alpaca's words; ``t`` of a daily one is its midnight, in New York or (crypto) UTC."""
+    """One bar in Alpaca's words; ``t`` of a daily one is its midnight, in New York or (crypto) Chicago."""
     if daily:
         whole = int(bar.time // 1)
         day = date(1970, 1, 1) + timedelta(days=whole)
-        start = datetime(day.year, day.month, day.day, tzinfo=UTC if crypto else NEW_YORK)
+        start = datetime(day.year, day.month, day.day, tzinfo=CHICAGO if crypto else NEW_YORK)
         start = start.astimezone(UTC) + timedelta(days=bar.time - whole)
     else:
         start = datetime.fromtimestamp(bar.time, UTC)

@@ -12,18 +12,20 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
+import pyarrow as pa
 
-from qfund.market.bars import Timeframe
+from qfund.market.bars import FIELDS, Timeframe
 from qfund.testing import Answer, FakeVendor, Instrument, Request
 from qfund.testing.paging import Asked, Paging, Told
 from qfund.testing.series import Series, stamp
+from qfund.vendors.contract import Offer
 
 NEW_YORK = ZoneInfo("America/New_York")
 MOST = 5000
@@ -57,6 +59,17 @@ class FakeOanda(FakeVendor):
 
     def secrets(self) -> tuple[str, ...]:
         return (self.key,)
+
+    def told(self, offer: Offer, since: date, until: date, keys: Sequence[str]) -> pa.Table:
+        found = super().told(offer, since, until, keys)
+        if offer.price_kind not in ("bid", "ask"):
+            return found
+        rows = found.to_pylist()
+        for row in rows:
+            who = self.truth.instrument(row["symbol"])
+            for name in FIELDS[:4]:
+                row[name] = float(_text(row[name], _shift(who, offer.price_kind), _digits(who)))
+        return pa.Table.from_pylist(rows, found.schema)
 
     def answer(self, request: Request) -> Answer:
         self._requests += 1
@@ -233,12 +246,17 @@ def _candle(bar: Told, who: Instrument, price: str, *, daily: bool, unix: bool) 
         else datetime.fromtimestamp(start, UTC).strftime("%Y-%m-%dT%H:%M:%S.000000000Z"),
     }
     digits = _digits(who)
-    step = HALF_SPREAD * Decimal(10) ** (1 - digits)
-    for letter, name, shift in (("B", "bid", -step), ("M", "mid", Decimal(0)), ("A", "ask", step)):
-        if letter in price:
-            values = (_text(value, shift, digits) for value in bar.values[:4])
+    for name in ("bid", "mid", "ask"):
+        if name[0].upper() in price:
+            values = (_text(value, _shift(who, name), digits) for value in bar.values[:4])
             told[name] = dict(zip("ohlc", values, strict=True))
     return told
+
+
+def _shift(who: Instrument, kind: str) -> Decimal:
+    """How far bid and ask lie from the middle."""
+    step = HALF_SPREAD * Decimal(10) ** (1 - _digits(who))
+    return {"bid": -step, "mid": Decimal(0), "ask": step}[kind]
 
 
 def _text(value: Any, shift: Decimal, digits: int) -> Any:

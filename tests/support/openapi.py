@@ -24,13 +24,15 @@ INSIDE = "alpaca_mcp_server/specs/{}.json"
 SAMPLE = 40  # of a long list its first, last and some rows between are checked
 
 
-def wheel() -> Path:
+FOLDERS = (REPOSITORY / ".venv", Path(sys.prefix))
+
+
+def wheel(folders: tuple[Path, ...] = FOLDERS) -> Path:
     """Where the wheel lies.
 
     Raises:
         FileNotFoundError: it was not fetched.
     """
-    folders = [REPOSITORY / ".venv", Path(sys.prefix)]
     for folder in folders:
         found = folder / "specifications" / WHEEL
         if found.exists():

@@ -6,24 +6,10 @@ import os
 import re
 import subprocess
 import sys
-from datetime import date
 
 import pytest
 
-from qfund.testing.contract import VendorContract
-from qfund.vendors.contract import Setup
-from qfund.vendors.sample import Sample
 from tests.testing.test_guide import GUIDE, INI, REPOSITORY, files
-
-
-class TestSample(VendorContract):
-    """A vendor without a network inherits it too."""
-
-    since, until = date(2013, 2, 15), date(2013, 3, 1)
-
-    def vendor(self, server, network):
-        return Sample(Setup())
-
 
 WRONG = """
 from dataclasses import replace

@@ -10,12 +10,14 @@ import sys
 import time
 from datetime import UTC, date, datetime
 
+import httpx
 import pytest
 
 from qfund.testing import Clock, FakeVendor, Truth
 from qfund.testing.plain import FakePlain
 from qfund.testing.process import Separate
 from qfund.vendors.contract import Rate
+from tests.support.alpaca import FakeAlpaca
 from tests.testing.test_faults import SPAN, connection, raw
 
 NOW = datetime(2024, 2, 1, 12, tzinfo=UTC)
@@ -104,6 +106,20 @@ def test_a_fake_in_another_process_answers_and_gives_its_log():
         (entry,) = fake.log().of("/instruments")
         assert entry.status == 200
         assert entry.rows == 1
+
+
+def test_the_fake_for_benchmarks_is_made_from_words():
+    with Separate("tests.support.alpaca:large", "3") as fake, httpx.Client(base_url=fake.url) as client:
+        headers = {"APCA-API-KEY-ID": FakeAlpaca.key, "APCA-API-SECRET-KEY": FakeAlpaca.secret}
+        params = {
+            "symbols": "S0000,S0001,S0002",
+            "timeframe": "1Min",
+            "start": "2024-03-07",
+            "limit": "10000",
+        }
+        twice = [client.get("/v2/stocks/bars", params=params, headers=headers).json() for _ in range(2)]
+        assert [entry.rows for entry in fake.log().of("/bars")] == [3 * 390] * 2
+    assert twice[0] == twice[1]
 
 
 def test_a_fake_that_does_not_start_says_so():

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from qfund.testing.contract import VendorContract
 from qfund.testing.instruments import Instrument
 from qfund.testing.network import Given
@@ -14,28 +12,9 @@ from tests.support.alpaca import FakeAlpaca
 from tests.support.oanda import FakeOanda
 
 
-class Referring(VendorContract):
-    """A secret's default is where it customarily lies, ``env:NAME``, which is no secret itself."""
-
-    def test_its_settings_and_limits_are_whole(self, made):
-        secret = [setting for setting in made.capabilities.settings if setting.secret]
-        assert secret
-        assert all((setting.default or "env:").startswith("env:") for setting in secret)
-        assert made.capabilities.rate is not None
-        assert made.capabilities.concurrency > 1
-
-
-class WholeTape(Alpaca):
-    """Without IEX's own prices, which are a part of the truth that the fake tells as IEX would."""
-
-    capabilities = replace(
-        Alpaca.capabilities,
-        offers=tuple(offer for offer in Alpaca.capabilities.offers if offer.feed != "iex"),
-    )
-
-
-class TestAlpaca(Referring):
+class TestAlpaca(VendorContract):
     symbols = ("AAPL", "IBM", "BTC/USD")
+    extended = True
 
     def instruments(self):
         return [
@@ -49,10 +28,10 @@ class TestAlpaca(Referring):
 
     def vendor(self, server, network):
         secrets = {"key_id": Given(server.key), "secret_key": Given(server.secret)}
-        return WholeTape(Setup({"data_url": server.url, "trading_url": server.url}, secrets, network))
+        return Alpaca(Setup({"data_url": server.url, "trading_url": server.url}, secrets, network))
 
 
-class TestOanda(Referring):
+class TestOanda(VendorContract):
     symbols = ("EUR_USD", "USD_JPY")
     has_actions = False
 

@@ -1,74 +1,59 @@
-"""What every vendor owes the core; a vendor's tests inherit it."""
+"""What a vendor says of itself; and the bundled vendor keeps what `VendorContract` demands of all."""
 
 from __future__ import annotations
 
-import pyarrow as pa
+from dataclasses import replace
+from datetime import date
+
 import pytest
 
 from qfund import plugins
-from qfund.market import sessions
-from qfund.market.bars import TIMEFRAMES
-from qfund.vendors.contract import BarRequest, Capabilities, Offer, schema
+from qfund.testing.contract import VendorContract
+from qfund.testing.network import Given
+from qfund.vendors.contract import DAILY_SCHEMA, MINUTE_SCHEMA, BarRequest, Capabilities, Offer, Setup, schema
 from qfund.vendors.sample import Sample
 
-
-class Contract:
-    """Inherit it and say which vendor."""
-
-    @pytest.fixture
-    def vendor(self):
-        raise NotImplementedError
-
-    @pytest.fixture
-    def symbols(self, vendor) -> tuple[str, ...]:
-        return tuple(listing.symbol for listing in vendor.listings())[:3]
-
-    def days(self, vendor, offer: Offer):
-        return sessions.sessions(vendor.capabilities.calendar, offer.first, offer.last)
-
-    def test_it_has_one_offer_for_each_timeframe(self, vendor):
-        offered = [offer.timeframe for offer in vendor.capabilities.offers]
-        assert offered
-        assert len(set(offered)) == len(offered)
-        assert set(offered) <= set(TIMEFRAMES)
-
-    def test_limits_are_positive_and_spans_begin_before_they_end(self, vendor):
-        assert vendor.capabilities.symbols_per_request >= 1
-        for offer in vendor.capabilities.offers:
-            assert offer.sessions_per_request >= 1
-            assert offer.last is None or offer.first <= offer.last
-
-    def test_unknown_symbols_are_absent_and_known_ones_come_once(self, vendor, symbols):
-        found = [listing.symbol for listing in vendor.listings([*symbols, "NO.SUCH.THING"])]
-        assert sorted(found) == sorted(symbols)
-
-    def test_pages_have_the_columns_and_only_the_last_has_no_cursor(self, vendor, symbols):
-        for offer in vendor.capabilities.offers:
-            last = self.days(vendor, offer)[-2:]
-            request = BarRequest(symbols, offer.timeframe, last[0].date(), last[1].date(), offer)
-            pages = list(vendor.bars(request))
-            assert [page.next_cursor is None for page in pages] == [False] * (len(pages) - 1) + [True]
-            bars = pa.concat_tables([page.bars for page in pages])
-            assert bars.schema == schema(offer.timeframe)
-            assert set(bars["symbol"].to_pylist()) <= set(symbols)
-            assert set(bars["session"].to_pylist()) <= {day.date() for day in last}
-
-    def test_actions_lie_in_the_span_that_was_asked(self, vendor, symbols):
-        days = self.days(vendor, vendor.capabilities.offers[0])
-        middle, last = days[len(days) // 2].date(), days[-1].date()
-        for action in vendor.actions(symbols, middle, last):
-            assert action.symbol in symbols
-            assert middle <= action.ex_date <= last
+DAILY = Offer("1d", feed="sip", first=date(2016, 1, 4), last=None, sessions_per_request=250)
+IEX = replace(DAILY, feed="iex")
+PAIRS = replace(DAILY, market="crypto", feed="us")
 
 
-class TestSample(Contract):
-    @pytest.fixture
-    def vendor(self):
-        return Sample()
+class TestSample(VendorContract):
+    """It has no network, so that what remains is its word about itself, its pages and its actions."""
 
-    def test_it_is_installed_under_its_name(self, vendor):
-        assert plugins.load("qfund.vendors", vendor.name) is Sample
+    since, until = date(2013, 2, 15), date(2013, 3, 1)
+
+    def vendor(self, server, network):
+        return Sample(Setup())
+
+    def test_it_is_installed_under_its_name(self, made):
+        assert plugins.load("qfund.vendors", made.name) is Sample
 
 
 def test_a_timeframe_that_is_not_offered_is_none():
     assert Capabilities("t", "p", offers=()).offer("1d") is None
+    assert Capabilities("t", "p", offers=(DAILY,)).offer("1m") is None
+
+
+@pytest.mark.parametrize(("wish", "found"), [
+    ({}, DAILY), ({"feed": "iex"}, IEX), ({"market": "crypto"}, PAIRS), ({"market": "crypto", "feed": "iex"}, None),
+])  # fmt: skip
+def test_of_several_offers_the_first_that_fits_all_that_is_named_is_meant(wish, found):
+    assert Capabilities("t", "p", offers=(DAILY, IEX, PAIRS)).offer("1d", **wish) == found
+
+
+def test_symbols_are_meant_as_on_the_last_session_of_the_span():
+    request = BarRequest(("FB",), "1d", date(2022, 6, 1), date(2022, 6, 8), DAILY)
+    assert request.mapped_as_of == date(2022, 6, 8)
+
+
+def test_pages_have_their_timeframes_columns():
+    assert schema("1d") is DAILY_SCHEMA
+    assert schema("1m") is MINUTE_SCHEMA
+
+
+def test_a_secret_is_opened_when_it_is_used_and_is_none_when_it_is_not_set():
+    setup = Setup(secrets={"key": Given("s3cret")})
+    assert setup.secret("key") == "s3cret"
+    assert setup.secret("other") is None
+    assert "s3cret" not in repr(setup)

@@ -8,10 +8,49 @@ UPDATE sec.source SET calendar = '24/7' WHERE hours = 'always';
 
 ALTER TABLE sec.instrument_status ADD COLUMN margin_long numeric, ADD COLUMN margin_short numeric;
 
--- ------------------------------------------------------------ minute bars of unfinished sessions
+-- ------------------------------------------------------------ minute bars
 
--- One row each, as they arrive; packed into sec.bar_1m_day when their session is over. Weekly partitions are made
--- and dropped by the program.
+-- Prices that are whole numbers of 10^-decimals, which all quoted prices are, are packed as integers: half the size
+-- of float8, and no compression that would cost more than the rest of the write. ticks / 10^decimals is the float8
+-- nearest to the decimal number, so nothing is lost; what does not fit so is packed as float8, compressed. A row has
+-- either open … close or open_ticks … close_ticks, and either volume or volume_units.
+ALTER TABLE sec.bar_1m_day
+  DROP CONSTRAINT bar_1m_day_check,
+  ALTER COLUMN open DROP NOT NULL,
+  ALTER COLUMN high DROP NOT NULL,
+  ALTER COLUMN low DROP NOT NULL,
+  ALTER COLUMN close DROP NOT NULL,
+  ALTER COLUMN volume DROP NOT NULL,
+  ADD COLUMN decimals smallint CHECK (decimals BETWEEN 0 AND 15),
+  ADD COLUMN open_ticks integer[],
+  ADD COLUMN high_ticks integer[],
+  ADD COLUMN low_ticks integer[],
+  ADD COLUMN close_ticks integer[],
+  ADD COLUMN volume_units integer[],
+  ADD COLUMN held timestamptz[],         -- since when each bar is held; NULL: all since stored_at
+  ADD CONSTRAINT bar_1m_day_one_form CHECK (
+    (open IS NULL) = (decimals IS NOT NULL) AND (volume IS NULL) = (volume_units IS NOT NULL)),
+  ADD CONSTRAINT bar_1m_day_lengths CHECK (
+    cardinality(minute) > 0
+    AND cardinality(minute) = coalesce(cardinality(open), cardinality(open_ticks))
+    AND cardinality(minute) = coalesce(cardinality(high), cardinality(high_ticks))
+    AND cardinality(minute) = coalesce(cardinality(low), cardinality(low_ticks))
+    AND cardinality(minute) = coalesce(cardinality(close), cardinality(close_ticks))
+    AND cardinality(minute) = coalesce(cardinality(volume), cardinality(volume_units))
+    AND (held IS NULL OR cardinality(held) = cardinality(minute)));
+ALTER TABLE sec.bar_1m_day
+  ALTER COLUMN minute SET STORAGE EXTERNAL,
+  ALTER COLUMN open_ticks SET STORAGE EXTERNAL,
+  ALTER COLUMN high_ticks SET STORAGE EXTERNAL,
+  ALTER COLUMN low_ticks SET STORAGE EXTERNAL,
+  ALTER COLUMN close_ticks SET STORAGE EXTERNAL,
+  ALTER COLUMN volume_units SET STORAGE EXTERNAL;
+
+ALTER TABLE sec.session_revision ADD COLUMN held timestamptz[];   -- as in sec.bar_1m_day
+
+-- Minutes of sessions that are not over: one row each, as they arrive; packed into sec.bar_1m_day when their session
+-- is over, so that a session is in one of the two, never in both. Weekly partitions are made and dropped by the
+-- program.
 CREATE TABLE sec.bar_1m_hot (
   ts           timestamptz NOT NULL,     -- start of the bar
   open         double precision NOT NULL,
@@ -19,26 +58,45 @@ CREATE TABLE sec.bar_1m_hot (
   low          double precision NOT NULL,
   close        double precision NOT NULL,
   volume       double precision NOT NULL,
-  stored_at    timestamptz NOT NULL,
+  stored_at    timestamptz NOT NULL,     -- when this store first held the bar
   instrument_id integer NOT NULL,
   session      date NOT NULL,
-  ingest_run_id integer NOT NULL,
+  ingest_run_id integer NOT NULL,        -- that wrote the present values
   source_id    smallint NOT NULL,
   PRIMARY KEY (instrument_id, source_id, session, ts),
   CHECK (high >= low AND high >= open AND high >= close AND low <= open AND low <= close AND volume >= 0)
 ) PARTITION BY RANGE (session);
 
+-- What a minute bar said before it was changed while its session was not over.
+CREATE TABLE sec.bar_1m_revision (
+  ts           timestamptz NOT NULL,
+  open         double precision NOT NULL,
+  high         double precision NOT NULL,
+  low          double precision NOT NULL,
+  close        double precision NOT NULL,
+  volume       double precision NOT NULL,
+  replaced_at  timestamptz NOT NULL,
+  instrument_id integer NOT NULL,
+  session      date NOT NULL,
+  old_run_id   integer NOT NULL,
+  new_run_id   integer NOT NULL,
+  source_id    smallint NOT NULL,
+  PRIMARY KEY (instrument_id, source_id, session, ts, replaced_at));
+
 CREATE OR REPLACE VIEW sec.bar_1m AS
   SELECT d.instrument_id, d.source_id, d.session, d.session_open + u.m * interval '1 minute' AS ts,
-         u.open, u.high, u.low, u.close, u.volume
+         coalesce(u.open, u.open_ticks / power(10::float8, d.decimals)) AS open,
+         coalesce(u.high, u.high_ticks / power(10::float8, d.decimals)) AS high,
+         coalesce(u.low, u.low_ticks / power(10::float8, d.decimals)) AS low,
+         coalesce(u.close, u.close_ticks / power(10::float8, d.decimals)) AS close,
+         coalesce(u.volume, u.volume_units::float8) AS volume
     FROM sec.bar_1m_day d,
-         LATERAL unnest(d.minute, d.open, d.high, d.low, d.close, d.volume) AS u(m, open, high, low, close, volume)
+         LATERAL unnest(d.minute, d.open, d.high, d.low, d.close, d.volume,
+                        d.open_ticks, d.high_ticks, d.low_ticks, d.close_ticks, d.volume_units)
+           AS u(m, open, high, low, close, volume, open_ticks, high_ticks, low_ticks, close_ticks, volume_units)
    UNION ALL
   SELECT h.instrument_id, h.source_id, h.session, h.ts, h.open, h.high, h.low, h.close, h.volume
-    FROM sec.bar_1m_hot h
-   WHERE NOT EXISTS (SELECT 1 FROM sec.bar_1m_day d
-                      WHERE d.instrument_id = h.instrument_id AND d.source_id = h.source_id
-                        AND d.session = h.session);
+    FROM sec.bar_1m_hot h;
 
 -- ------------------------------------------------------------ corporate actions of every type
 
