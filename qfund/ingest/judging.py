@@ -2,8 +2,8 @@
 
 Promises: a bar that a person accepted out of the quarantine is never doubted again; every other row can only
 move from fit to rejected, with its reason. Reads in the caller's transaction, writes nothing. Cheap where
-there is nothing to judge by: a look around the span for each answer, the stored bars of the span only where it
-was read before.
+there is nothing to judge by: a look around the span for each answer, the stored bars of the span only where
+it was read before.
 """
 
 from __future__ import annotations
