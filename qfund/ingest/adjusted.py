@@ -243,6 +243,9 @@ JUMP_WITHIN = 0.02
 
 LEAST_JUMP = 1.45
 
+LASTING = 0.2
+"""A level lasts when the next close is not farther from it."""
+
 
 @dataclass(frozen=True)
 class Jump:
@@ -272,10 +275,18 @@ def unexplained_jumps(bars: Line, actions: Sequence[CorporateAction] = ()) -> li
         ratio = _nearest(float(settled[at] / before[at]), JUMP_WITHIN, _JUMPS)
         if ratio is None or ratio != _nearest(float(first[at] / before[at]), 2 * JUMP_WITHIN, _JUMPS):
             continue
-        if abs(later[at] / settled[at] - 1) > 0.2:
+        if abs(later[at] / settled[at] - 1) > LASTING or _came_from_elsewhere(bars, int(at)):
             continue
         symbol, session = bars.names[bars.symbols[at + 1]], _date(bars.days[at + 1])
         last = _date(bars.days[at])
         if not any(one.symbol == symbol and last < one.ex_date <= session for one in actions):
             found.append(Jump(symbol, session, ratio))
     return found
+
+
+def _came_from_elsewhere(bars: Line, at: int) -> bool:
+    """Whether the close at ``at`` was far off the one before it: then a jump away from it is a way back."""
+    close = bars.values[3]
+    return (
+        at > 0 and bars.symbols[at] == bars.symbols[at - 1] and abs(close[at] / close[at - 1] - 1) > LASTING
+    )

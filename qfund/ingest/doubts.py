@@ -39,6 +39,9 @@ as identical only with at least this volume, and not in round lots."""
 
 _ROUND_LOT = 100.0
 
+AROUND_IS_ENOUGH = STALE - 1
+"""So many bars stored on each side of a span make its borders as good as its middle."""
+
 
 def doubtful(
     good: pa.Table,

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
+from pyarrow import compute
 
 from qfund.ingest.bartable import floats, integers, numbered
 from qfund.market.bars import FIELDS, Timeframe
@@ -76,8 +77,11 @@ def line(good: pa.Table, around: pa.Table | None, timeframe: Timeframe) -> Line:
         around: stored bars in the same columns, any order, may be None; a bar that came again counts as came.
         timeframe: length of the bars.
     """
-    with_stored = around is not None and len(around)
-    table = pa.concat_tables([good, around.select(good.column_names)]) if with_stored and around else good
+    table = good
+    if around is not None and len(around):
+        lowest = compute.min_element_wise(*(around[name] for name in FIELDS[:4]))
+        sound = around.filter(compute.greater(lowest, 0.0))  # what is stored may be doubtful itself
+        table = pa.concat_tables([good, sound.select(good.column_names)])
     table = table.combine_chunks()
     names, symbols = numbered(table.column("symbol"))
     days = integers(table.column("session").cast(pa.int32()), 0)

@@ -71,7 +71,7 @@ class Fetched:
 class Fetch(Protocol):
     """Makes sure that the second series has some sessions of some symbols, as far as its vendor has them."""
 
-    def __call__(self, symbols: Sequence[str], since: date, until: date) -> Fetched:
+    def __call__(self, symbols: Sequence[str], since: date, until: date, /) -> Fetched:
         """Ask for what is not covered; a symbol that fails is told, not raised."""
         ...
 

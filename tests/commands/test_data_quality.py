@@ -1,0 +1,149 @@
+"""`qfund data gaps` and `data check` say what is missing and what is doubtful, and the exit code says it too."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import pyarrow as pa
+import pytest
+
+from qfund.commands import data, data_quality
+from qfund.market.sessions import sessions
+from qfund.store import coverage, open_store, quarantine
+from tests.commands.lines import command, document
+from tests.support.stored import Shelf, daily_table, flat
+
+__all__ = ["command"]
+
+DAYS = [day.date() for day in sessions("XNYS", date(2012, 5, 1), date(2012, 6, 29))]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def registered():
+    """The commands, also where ``qfund data`` does not have them yet."""
+    if not any(one.callback is data_quality.gaps for one in data.app.registered_commands):
+        data_quality.register(data.app)
+
+
+@pytest.fixture
+def acme(store_url, tmp_path):
+    """Puts daily bars of a vendor ``acme`` into the store: without some days, with coverage, with bars in quarantine."""
+
+    def put(*, without=(), covered=True, doubtful=(), closes=None):
+        with open_store(store_url, tmp_path) as store:
+            shelf = Shelf(store)
+            price = (lambda day: closes[day]) if closes else (lambda day: 100.0 + day.day / 10)
+            shelf.write(flat("IBM", day, price(day), 1000.0 + day.day) for day in DAYS if day not in without)
+            if covered:
+                with store.transaction() as conn:
+                    coverage.add_coverage(conn, shelf.series, {shelf.ids["IBM"]: [(DAYS[0], DAYS[-1])]})
+            if doubtful:
+                run = coverage.start_run(store, "acme", "bars 1d", {})
+                table = daily_table([flat("IBM", day, 9999.0) for day in doubtful])
+                table = table.append_column("reason", pa.array(["spike"] * len(doubtful)))
+                with store.transaction() as conn:
+                    quarantine.write(conn, shelf.series, run, shelf.ids, table)
+
+    return put
+
+
+# ---------------------------------------------------------------- gaps
+
+
+def test_a_whole_series_has_no_gaps(command):
+    assert command("ingest --vendor sample --symbols FB,IBM --since 2012-05-01 --until 2012-06-29")[0] == 0
+    code, out, _ = command("data gaps --exit-code")
+    assert (code, out) == (0, "No gap: every expected session has bars.\n")
+
+
+def test_gaps_say_what_is_known_and_how_to_fetch_it(command):
+    command("ingest --vendor sample --symbols IBM --since 2012-05-01 --until 2012-05-10")
+    command("ingest --vendor sample --symbols IBM --since 2012-05-16 --until 2012-06-29")
+    code, out, err = command("data gaps")
+    assert code == 0
+    assert "2012-05-11  2012-05-15         3" in out
+    assert "3 never asked" in out
+    fix = "qfund ingest --vendor sample --symbols IBM --since 2012-05-11 --until 2012-05-15"
+    assert f"Next: {fix}" in err
+    assert command("data gaps --exit-code")[0] == 5
+    assert command(fix.removeprefix("qfund "))[0] == 0
+    assert command("data gaps --exit-code")[0] == 0
+
+
+def test_gaps_as_a_document(command, acme):
+    acme(without=[*DAYS[3:5], DAYS[8]], doubtful=[DAYS[8]])
+    code, out, _ = command("data gaps --vendor acme --exit-code --json")
+    assert code == 5
+    found = document(out, "data.gaps")
+    assert found["data"]["sessions"] == {"not_asked": 0, "empty": 2, "quarantined": 1, "thin": 0}
+    assert [(one["kind"], one["since"], one["sessions"]) for one in found["data"]["gaps"]] == [
+        ("empty", str(DAYS[3]), 2),
+        ("quarantined", str(DAYS[8]), 1),
+    ]
+    assert found["errors"][0]["code"] == "GAPS"
+    assert found["data"]["remedies"][1].startswith("qfund data repair --vendor OTHER --of acme --symbols IBM")
+
+
+def test_gaps_of_other_series_and_dates(command, acme):
+    acme(without=DAYS[3:5])
+    for words in ("--vendor sample", "--timeframe 1m", "--symbols FB", "--since 2012-06-01"):
+        assert command(f"data gaps {words} --exit-code")[0] == 0
+    assert command("data gaps --since 2012-04-30 --until 2012-05-02 --exit-code")[0] == 5
+    assert command("data gaps --since 2012-05-02 --until 2012-05-01")[0] == 2
+
+
+# ---------------------------------------------------------------- check
+
+
+def test_sound_bars_pass_the_check(command):
+    command("ingest --vendor sample --symbols FB,IBM --since 2012-05-01 --until 2012-06-29")
+    code, out, _ = command("data check")
+    assert (code, out) == (
+        0,
+        "Nothing found: every stored bar passes every rule, and the quarantine is empty.\n",
+    )
+
+
+def test_the_check_names_what_it_finds(command, acme):
+    closes = {day: 100.0 + day.day / 10 for day in DAYS} | {DAYS[7]: 1000.0}
+    acme(closes=closes)
+    code, out, err = command("data check")
+    assert code == 5
+    assert str(DAYS[7]) in out
+    assert "prices far off the bars before and after" in out
+    assert "1 doubtful bars or sessions are stored" in err
+    found = document(command("data check --json")[1], "data.check")
+    assert found["data"]["counts"] == {"spike": 1}
+    assert found["errors"][0]["code"] == "DOUBTFUL_BARS"
+
+
+def test_a_hint_alone_is_no_fault(command, acme):
+    acme(closes={day: 100.0 + day.day / 100 if day < DAYS[20] else 50.0 + day.day / 100 for day in DAYS})
+    code, out, _ = command("data check")
+    assert code == 0
+    assert "prices are 1/2 of those before" in out
+
+
+def test_a_bar_in_quarantine_is_shown_and_accepted_by_its_number(command, acme):
+    acme(without=[DAYS[8]], doubtful=[DAYS[8]])
+    code, out, err = command("data check --vendor acme")
+    assert code == 5
+    assert "in quarantine: 1 bars" in out
+    assert "9999" in out
+    (entry,) = document(command("data check --json")[1], "data.check")["data"]["quarantine"]
+    accept = f"data check --accept {entry['quarantine_id']}"
+    assert f"qfund {accept}" in err
+    code, out, _ = command(accept)
+    assert code == 0
+    assert "1 bars are stored as they came" in out
+    assert command("data check")[0] == 0  # and it is not told again
+    assert command("data gaps --exit-code")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "name"), [("--accept x", 2, "BAD_NUMBER"), ("--accept 77", 11, "NOT_IN_QUARANTINE")]
+)
+def test_wrong_numbers_are_told(command, words, code, name):
+    found = command(f"data check {words} --json")
+    assert found[0] == code
+    assert document(found[1], "data.check")["errors"][0]["code"] == name
