@@ -6,7 +6,7 @@ from dataclasses import FrozenInstanceError
 
 import pytest
 
-from qfund.market.instruments import Listing
+from qfund.market.instruments import Listing, Status
 
 
 def test_a_listing_compares_by_its_facts_and_cannot_change() -> None:
@@ -14,3 +14,7 @@ def test_a_listing_compares_by_its_facts_and_cannot_change() -> None:
     assert Listing("AAPL", "Apple Inc.") != Listing("AAPL", "Apple Inc.", currency="EUR")
     with pytest.raises(FrozenInstanceError):
         Listing("AAPL", "Apple Inc.").symbol = "MSFT"  # type: ignore[misc]
+
+
+def test_what_a_house_allows_today_is_no_part_of_what_a_listing_is() -> None:
+    assert Listing("AAPL", "Apple Inc.", status=Status(tradable=False)) == Listing("AAPL", "Apple Inc.")
