@@ -13,6 +13,7 @@ from datetime import date, datetime, timedelta
 
 import pandas as pd
 
+from qfund.backtest.actions import in_money, untold
 from qfund.errors import NotFoundError, UsageError, did_you_mean
 from qfund.market.actions import CorporateAction
 from qfund.market.bars import FIELDS, Adjust, Bars, Timeframe
@@ -32,11 +33,12 @@ class Data:
     Attributes:
         signals: bars adjusted as the strategy wants them.
         raw: the same rows and symbols, as traded.
-        actions: splits and dividends of these symbols.
+        actions: splits, dividends and spin-offs of these symbols; a spin-off has its ``price_factor``.
         delisted: symbol → last session it could trade, for those that are gone.
         source: vendor and feed, for people: ``sample/wiki``.
         vendor: the vendor alone.
         benchmark: raw bars of one symbol to compare with, on the same rows, when it is not among the symbols.
+        untold: sentences on stored actions that the money is without.
     """
 
     signals: Bars
@@ -46,6 +48,7 @@ class Data:
     source: str = ""
     vendor: str = ""
     benchmark: Bars | None = None
+    untold: tuple[str, ...] = ()
 
     def fingerprint(self) -> str:
         """16 hexadecimal digits over raw bars, actions and delistings: what decides the money."""
@@ -54,6 +57,7 @@ class Data:
         for action in ordered:
             numbers = [action.new_rate, action.old_rate, action.cash_amount]
             text = "/".join("" if n is None else format(n.normalize(), "f") for n in numbers)
+            text += f"/{action.price_factor!r}" if action.kind == "spinoff" else ""
             digest.update(f"{action.symbol}|{action.kind}|{action.ex_date}|{text}".encode())
         for symbol, day in sorted(self.delisted.items()):
             digest.update(f"{symbol}|gone|{day}".encode())
@@ -109,11 +113,12 @@ def read(store: Store, query: Query) -> Data:
         return _warmed_up(read, query)
 
     raw = bars_of(symbols, "raw")
-    known = actions.read_actions(
+    first, last = (raw.sessions[0].date(), raw.sessions[-1].date()) if len(raw) else (None, until)
+    known = actions.read_applied(
         store,
         (*symbols, *beside),
         since=since,
-        until=until,
+        until=last,
         as_of=query.as_of,
         vendor=series.vendor,
     )
@@ -122,7 +127,8 @@ def read(store: Store, query: Query) -> Data:
     return Data(
         signals=bars_of(symbols, query.adjust),
         raw=raw,
-        actions=tuple(known),
+        actions=in_money(known, first),
+        untold=untold(known, first),
         delisted={symbol: day for symbol, day in gone.items() if day is not None},
         source=f"{series.vendor}/{series.feed}" if series.feed else series.vendor,
         vendor=series.vendor,

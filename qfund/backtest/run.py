@@ -148,7 +148,7 @@ def run(
             trials=len({*earlier, run_id}),
         ),
         verdict=verdict,
-        warnings=_warnings(simulation, verdict, targets, wish, source=data.source),
+        warnings=_warnings(simulation, verdict, targets, wish, data),
         conventions=conventions(
             simulation,
             calendar=raw.calendar,
@@ -226,11 +226,13 @@ def _identity(loaded: Loaded, strategy: Strategy, data: Data, raw: Bars, wish: W
 
 
 def _warnings(
-    simulation: Simulation, verdict: Verdict | None, targets: pd.DataFrame, wish: Wish, *, source: str
+    simulation: Simulation, verdict: Verdict | None, targets: pd.DataFrame, wish: Wish, data: Data
 ) -> tuple[str, ...]:
-    found = [*simulation.warnings, *remarks(targets)]
-    if source.endswith(SYNTHETIC):
-        found.insert(0, f"These bars ({source}) are made up: fit to try things out, worthless to judge by.")
+    found = [*simulation.warnings, *data.untold, *remarks(targets)]
+    if data.source.endswith(SYNTHETIC):
+        found.insert(
+            0, f"These bars ({data.source}) are made up: fit to try things out, worthless to judge by."
+        )
     if verdict is None:
         found.append("Look-ahead was not checked (--no-check): do not believe this result yet.")
     else:
