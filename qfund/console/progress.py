@@ -1,4 +1,4 @@
-"""Progress on stderr: a live bar on a terminal, a few plain lines elsewhere.
+"""Progress on stderr: a live bar and what is running on a terminal, a few plain lines elsewhere.
 
 Promises: never writes to stdout; away from a terminal it prints one line at every quarter and at the end,
 however many steps there are, so that a log stays readable. Never sleeps and never starts a thread away from a
@@ -7,8 +7,9 @@ terminal.
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from types import TracebackType
 from typing import Any, Self
 
@@ -31,6 +32,15 @@ class Progress(ABC):
     @abstractmethod
     def advance(self, n: int = 1, note: str | None = None) -> None:
         """``n`` more steps are done; ``note`` says in a few words what the last one was."""
+
+    def busy(self, key: Hashable, text: str) -> None:  # noqa: B027 - only a terminal shows it
+        """Something runs beside the whole: a line of its own on a terminal, its text renewed by each call."""
+
+    def free(self, key: Hashable) -> None:  # noqa: B027
+        """What runs under this key has ended: its line goes."""
+
+    def measure(self, n: int, unit: str) -> None:  # noqa: B027
+        """``n`` more of something (bars, bytes) have come; a terminal shows how many a second."""
 
     def __enter__(self) -> Self:
         return self
@@ -105,6 +115,8 @@ class Live(Progress):
     """A bar that moves, drawn by rich, wiped away when the work is done."""
 
     def __init__(self, rich_console: Any, label: str, total: int | None) -> None:
+        from rich.console import Group
+        from rich.live import Live as LiveDisplay
         from rich.progress import (
             BarColumn,
             MofNCompleteColumn,
@@ -119,17 +131,43 @@ class Live(Progress):
         columns: list[Any] = [SpinnerColumn(), TextColumn("{task.description}", markup=False)]
         if total is not None:
             columns += [BarColumn(bar_width=30), MofNCompleteColumn(), TimeRemainingColumn()]
+        columns.append(TextColumn("{task.fields[rate]}", markup=False))
         columns.append(TextColumn("{task.fields[note]}", style="dim", markup=False))
-        self._rich = RichProgress(*columns, console=rich_console, transient=True)
-        self._task = self._rich.add_task(label, total=total, note="")
+        self._rich = RichProgress(*columns, console=rich_console)
+        self._task = self._rich.add_task(label, total=total, note="", rate="")
+        running = (TextColumn("  "), SpinnerColumn("line"), TextColumn("{task.description}", markup=False))
+        self._running = RichProgress(*running, console=rich_console)
+        self._lines: dict[Hashable, Any] = {}
+        self._measured = 0
+        self._begun = time.monotonic()
+        picture = Group(self._rich, self._running)  # the lines of what is running stand under the bar
+        self._live = LiveDisplay(picture, console=rich_console, transient=True, refresh_per_second=10)
 
     def __enter__(self) -> Self:
-        self._rich.start()
+        self._live.start()
         return self
 
     def advance(self, n: int = 1, note: str | None = None) -> None:
         """Move the bar."""
         self._rich.update(self._task, advance=n, note=note or "")
+
+    def busy(self, key: Hashable, text: str) -> None:
+        """Show or renew the line of what runs."""
+        if key in self._lines:
+            self._running.update(self._lines[key], description=text)
+        else:
+            self._lines[key] = self._running.add_task(text, total=None)
+
+    def free(self, key: Hashable) -> None:
+        """Take the line away."""
+        if key in self._lines:
+            self._running.remove_task(self._lines.pop(key))
+
+    def measure(self, n: int, unit: str) -> None:
+        """Renew the rate beside the bar."""
+        self._measured += n
+        elapsed = max(time.monotonic() - self._begun, 0.001)
+        self._rich.update(self._task, rate=f"{self._measured / elapsed:,.0f} {unit}/s")
 
     def __exit__(
         self,
@@ -138,4 +176,4 @@ class Live(Progress):
         trace: TracebackType | None,
     ) -> None:
         """Give the line back."""
-        self._rich.stop()
+        self._live.stop()

@@ -1,39 +1,86 @@
-"""An ingest from its plan to its end: one run of a series at a time, step by step.
+"""An ingest from its plan to its end: one run of a series, chunk by chunk.
 
-Promises: a run that is killed anywhere leaves whole steps or nothing of them, and the next run asks only for
-the rest. A vendor that fails for some symbols costs those symbols only; one that fails several times in a row
-is left alone. A plan is looked at again before it is done: if other runs have covered more in the meantime,
-the rest is simply planned again; if anything else differs it is refused.
+Promises: a run that is killed anywhere leaves whole chunks or nothing of them, and the next run asks only for
+the rest. Two runs never fetch the same symbol of a series at the same time: what another run has claimed is
+waited for, and then only what is still missing is asked for. A vendor that refuses a symbol costs that symbol
+only; one that does not answer several times in a row is left alone. A plan is looked at again before it is
+done: if other runs have covered more in the meantime, the rest is simply planned again; if anything else
+differs it is refused.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
-from dataclasses import replace
-from datetime import UTC, datetime
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 
-from qfund.errors import ConfigError, DataQualityError, QfundError
-from qfund.ingest.lock import alone
-from qfund.ingest.look import Wish, listed, look, offered
+from qfund.errors import (
+    DataQualityError,
+    LockedError,
+    QfundError,
+    UpstreamError,
+)
+from qfund.ingest.estimate import Estimate, estimate, stored_bar_bytes
+from qfund.ingest.fetching import ENDS_THE_RUN, Asking, Fetched, Fetching, Paged
+from qfund.ingest.look import LONGEST_CLOSURE, Remembered, Wish, listed, look, offered
 from qfund.ingest.plan import Facts, FetchSpan, Plan, plan, renewed
 from qfund.ingest.report import Began, Failed, Kept, Report
-from qfund.ingest.steps import Target, ask, commit
-from qfund.store import Store, coverage, securities, sources
+from qfund.ingest.steps import Answer, Target, ask, commit
+from qfund.market import sessions
+from qfund.market.actions import CorporateAction
+from qfund.store import Store, claims, coverage, securities, sources
+from qfund.store.requests import Sent
+from qfund.store.sources import Series
 from qfund.vendors.contract import Vendor
 
-_LAST_RUNS = 50
-
-Event = Began | Kept | Failed
+Event = Began | Asking | Paged | Kept | Failed
 
 PATIENCE = 10.0
-"""Seconds to wait for another ingest of the same series."""
+"""Seconds to wait for another ingest of the same symbols."""
 
 GIVE_UP_AFTER = 3
-"""So many requests for a single symbol that failed for want of an answer, one after the other, end a run."""
+"""So many chunks lost in a row, for want of an answer, end a run."""
+
+GIVE_UP_AFTER_ERRORS = 12
+"""So many requests in a row that were answered with an error end a run: enough to single out two symbols."""
+
+LATE_ACTIONS = timedelta(days=30)
+"""Corporate actions are asked for again so far back, since they may be told after their ex-date."""
+
+_POLL_SECONDS = 0.1
 
 
 def _utc_now() -> datetime:
     return datetime.now(UTC)
+
+
+@dataclass(frozen=True)
+class Actions:
+    """Corporate actions of a run's symbols.
+
+    Attributes:
+        known: symbol → its actions.
+        unknown: symbol → why the vendor could not tell; such a symbol's bars are not kept without them.
+    """
+
+    known: dict[str, list[CorporateAction]]
+    unknown: dict[str, QfundError]
+
+    def add(self, vendor: str, asked: Sequence[str], came: Sequence[CorporateAction]) -> None:
+        """Take in an answer.
+
+        Raises:
+            UpstreamError: an action of another symbol came.
+        """
+        strange = sorted({action.symbol for action in came} - set(asked))
+        if strange:
+            raise UpstreamError(
+                f"{vendor} answered with corporate actions of {', '.join(strange)}, not asked for.",
+                code="BAD_ANSWER",
+            )
+        for action in came:
+            self.known.setdefault(action.symbol, []).append(action)
 
 
 class Ingest:
@@ -43,9 +90,13 @@ class Ingest:
         store: where everything is kept.
         vendor: whom to ask.
         wish: what for.
-        clock: the present, timezone-aware UTC; bars that are not over by then are rejected.
-        patience: seconds to wait for another ingest of the same series.
+        clock: the present by the vendor's clock, timezone-aware UTC; bars that are not over by then are left
+            out.
+        jobs: how many chunks to fetch at a time; None for what the vendor allows.
+        patience: seconds to wait for another ingest of the same symbols.
         on_wait: told in a sentence when there is something to wait for.
+        sent: what has gone over the wire so far.
+        record: called after each chunk and at the end, to write the ledger of requests.
     """
 
     def __init__(
@@ -55,16 +106,22 @@ class Ingest:
         wish: Wish,
         *,
         clock: Callable[[], datetime] = _utc_now,
+        jobs: int | None = None,
         patience: float = PATIENCE,
         on_wait: Callable[[str], None] = lambda _: None,
+        sent: Callable[[], Sent] = Sent,
+        record: Callable[[], None] = lambda: None,
     ) -> None:
         self._store = store
-        self._vendor = vendor
+        self._vendor = Remembered(vendor)
         self._wish = wish
         self._clock = clock
+        self._jobs = max(1, min(jobs or vendor.capabilities.concurrency, vendor.capabilities.concurrency))
         self._patience = patience
         self._on_wait = on_wait
-        self._offer = offered(vendor, wish.timeframe)
+        self._sent = sent
+        self._record = record
+        self._offer = offered(vendor, wish)
         self._report: Report | None = None
 
     @property
@@ -82,64 +139,68 @@ class Ingest:
         """
         return plan(self._look())
 
+    def estimate(self, made: Plan) -> Estimate:
+        """The most that a plan can cost; nothing is asked and nothing is written."""
+        measured = stored_bar_bytes(self._store, self._offer.timeframe)
+        return estimate(made, self._offer, self._vendor.capabilities, bar_bytes=measured)
+
     def apply(self, made: Plan) -> Generator[Event, None, None]:
         """Do the steps of a plan; each is yielded once it is committed or has failed.
 
         A plan without steps asks the vendor nothing and writes nothing. Close the iterator when you stop
-        early: the account of the run is closed with it.
+        early: the account of the run is closed with it. Limits, time and credentials that end the run early
+        are told by ``report.stopped``, after what had been fetched was committed.
 
         Raises:
             RefusedError: what the plan was made from is no longer so.
-            LockedError: another ingest of this series did not end in time.
-            ConfigError: the vendor refuses the credentials.
+            LockedError: another ingest of these symbols did not end in time, and nothing else was to do.
             UpstreamError: the database is gone.
         """
-        self._report = Report(made)
+        self._report = Report(made, sent=self._sent)
         return self._events(made)
 
     def _events(self, made: Plan) -> Generator[Event, None, None]:
         if not made.steps:
             return
-        name = f"{self._vendor.name} {self._offer.feed} {self._offer.timeframe} bars"
-        with alone(self._store, name, patience=self._patience, on_wait=self._on_wait):
-            current = renewed(made, self._look())
-            report = self._report = Report(current)
-            if current.steps:
-                yield from self._run(report, replanned=current.id != made.id)
+        facts = self._registered(renewed(made, self._look()))
+        series = self._series()
+        run_id = self._begin(made)
+        report = self._report = Report(plan(facts), run_id, sent=self._sent)
+        error: str | None = "it was stopped before its end"
+        try:
+            with claims.living(self._store, run_id):
+                yield from self._shares(report, series, facts, made)
+            report.finished = report.stopped is None
+            error = None if report.stopped is None else report.stopped.message
+        finally:
+            if report.committing is not None:
+                report.settle(self._look())
+            coverage.finish_run(self._store, run_id, report.status, report.counters, error)
 
     def _look(self) -> Facts:
         return look(self._store, self._vendor, self._wish, now=self._clock())
 
-    def _run(self, report: Report, *, replanned: bool) -> Iterator[Event]:
-        target = self._target(report)
-        try:
-            yield Began(target.run_id, report.plan, replanned)
-            for number, step in enumerate(report.plan.steps):
-                if report.in_a_row >= GIVE_UP_AFTER:
-                    report.untried = len(report.plan.steps) - number
-                    break
-                yield from self._do(target, step, report)
-            report.finished = True
-        finally:
-            if report.committing is not None:
-                report.settle(self._look())
-            error = None if report.finished else "it was stopped before its end"
-            coverage.finish_run(self._store, target.run_id, report.status, report.counters, error)
+    # ------------------------------------------------------------ before the first chunk
 
-    def _target(self, report: Report) -> Target:
-        """Make the instruments, the series and the run known to the store."""
-        offer, facts = self._offer, report.plan.seen
-        symbols = tuple(one.symbol for one in facts.symbols)
-        # What the vendor says now wins: names change, and shares are delisted.
-        stored = {one.symbol: one for one in listed(self._store, self._vendor, symbols)}
-        fresh = {one.symbol: one for one in self._vendor.listings(symbols)}
-        ids = securities.register(
-            self._store,
-            self._vendor.name,
-            list((stored | fresh).values()),
-            terms=self._vendor.capabilities.terms,
-        )
-        series = sources.series(
+    def _registered(self, made: Plan) -> Facts:
+        """The facts again, once every instrument has its number."""
+        facts = made.seen
+        if made.missing or any(one.instrument is None for one in facts.symbols):
+            symbols = tuple(dict.fromkeys(one.symbol for one in facts.symbols))
+            # What the vendor says now wins: names change, and shares are delisted.
+            stored = {one.symbol: one for one in listed(self._store, self._vendor, symbols)[0]}
+            fresh = {one.symbol: one for one in self._vendor.listings(symbols)}
+            securities.register(
+                self._store,
+                self._vendor.name,
+                list((stored | fresh).values()),
+                terms=self._vendor.capabilities.terms,
+            )
+        return self._look()
+
+    def _series(self) -> Series:
+        offer = self._offer
+        return sources.series(
             self._store,
             vendor=self._vendor.name,
             feed=offer.feed,
@@ -147,55 +208,151 @@ class Ingest:
             price_kind=offer.price_kind,
             hours=offer.hours,
             timeframe=offer.timeframe,
+            calendar=offer.calendar,
         )
+
+    def _begin(self, made: Plan) -> int:
+        """A new run in the store; runs that died are marked as such."""
+        facts = made.seen
         params = {
-            "plan": report.plan.id,
+            "plan": made.id,
             "feed": facts.feed,
-            "symbols": symbols,
+            "symbols": [one.symbol for one in facts.symbols],
             "since": str(facts.asked[0]),
             "until": str(facts.asked[1]),
         }
-        dataset = f"bars {offer.timeframe}"
-        self._bury(dataset)
-        run_id = coverage.start_run(self._store, self._vendor.name, dataset, params)
-        report.run_id = run_id
-        return Target(self._store, series, ids, run_id)
+        claims.bury(self._store)
+        return coverage.start_run(self._store, self._vendor.name, f"bars {self._offer.timeframe}", params)
 
-    def _bury(self, dataset: str) -> None:
-        """Mark runs that died: none can be alive while this one holds the series' lock."""
-        ours = (self._vendor.name, dataset, self._offer.feed)
-        for run in coverage.recent_runs(self._store, _LAST_RUNS):
-            if run.status == "running" and (run.vendor, run.dataset, run.params.get("feed")) == ours:
-                coverage.finish_run(
-                    self._store, run.ingest_run_id, "abandoned", run.counters, "it was killed"
-                )
+    def _actions(self, facts: Facts, steps: tuple[FetchSpan, ...]) -> Actions:
+        """The corporate actions from the first wanted session, or a month ago, to the next session."""
+        found = Actions({}, {})
+        if self._offer.market != "us_equity":
+            return found
+        last = max(step.until for step in steps)
+        since = min(min(step.since for step in steps), last - LATE_ACTIONS)
+        after = last + timedelta(days=1)
+        until = sessions.sessions(self._offer.calendar, after, after + LONGEST_CLOSURE)[0].date()
+        names = list(dict.fromkeys(symbol for step in steps for symbol in step.symbols))
+        size = facts.symbols_per_request
+        batches = [names[at : at + size] for at in range(0, len(names), size)]
+        while batches:
+            batch = batches.pop(0)
+            try:
+                found.add(self._vendor.name, batch, self._vendor.actions(batch, since, until))
+            except ENDS_THE_RUN:
+                raise
+            except QfundError as error:
+                if len(batch) > 1 and not _is_silence(error):
+                    batches += [batch[: len(batch) // 2], batch[len(batch) // 2 :]]
+                else:
+                    found.unknown.update(dict.fromkeys(batch, error))
+        return found
 
-    def _do(self, target: Target, step: FetchSpan, report: Report) -> Iterator[Event]:
-        """One step; when a request for several symbols fails, each is asked for alone."""
-        outcome = self._attempt(target, step, report)
-        if not isinstance(outcome, QfundError):
+    # ------------------------------------------------------------ shares of the work
+
+    def _shares(self, report: Report, series: Series, facts: Facts, made: Plan) -> Iterator[Event]:
+        """Claim what no other run is fetching, do it, and wait for the rest until patience ends."""
+        assert report.run_id is not None  # noqa: S101 - given to it a few lines above
+        waiting = {one.instrument for one in facts.symbols if one.instrument is not None}
+        deadline = time.monotonic() + self._patience
+        waited = False
+        while waiting and report.stopped is None:
+            mine = claims.take(self._store, series, sorted(waiting), report.run_id)
+            if mine:
+                yield from self._share(report, series, mine, made)
+                waiting -= mine
+                claims.release(self._store, report.run_id)
+                deadline = time.monotonic() + self._patience
+            elif time.monotonic() >= deadline:
+                break
+            else:
+                if not waited:
+                    self._on_wait("Another ingest is fetching some of these symbols; waiting for it to end.")
+                    waited = True
+                time.sleep(_POLL_SECONDS)
+        report.locked = tuple(one.symbol for one in facts.symbols if one.instrument in waiting)
+        if report.locked and not report.kept and report.stopped is None:
+            raise LockedError(
+                f"Another ingest of {', '.join(report.locked)} is running; it keeps what it fetches.",
+                fix="run the same command again when the other has ended",
+            )
+
+    def _share(self, report: Report, series: Series, mine: set[int], made: Plan) -> Iterator[Event]:
+        """Do what is still missing of the claimed instruments."""
+        now = self._look()
+        facts = replace(now, symbols=tuple(one for one in now.symbols if one.instrument in mine))
+        current = plan(facts)
+        names = {one.symbol for one in facts.symbols}
+        before = replace(made.seen, symbols=tuple(one for one in made.seen.symbols if one.symbol in names))
+        report.add(current)
+        if not current.steps:
+            return
+        assert report.run_id is not None  # noqa: S101
+        yield Began(report.run_id, current, replanned=current.steps != plan(before).steps)
+        try:
+            actions = self._actions(facts, current.steps)
+        except ENDS_THE_RUN as error:
+            report.stopped = error
+            return
+        target = Target(self._store, series, facts, report.run_id, actions.known, actions.unknown)
+        with Fetching(self._ask, self._jobs) as fetching:
+            fetching.add(current.steps)
+            for news in fetching:
+                if isinstance(news, Fetched):
+                    yield from self._settled(target, news, report, fetching)
+                else:
+                    yield news
+
+    def _ask(self, step: FetchSpan, tell: Callable[[int, int], None]) -> Answer:
+        return ask(self._vendor, self._offer, step, self._clock, tell)
+
+    def _settled(self, target: Target, news: Fetched, report: Report, fetching: Fetching) -> Iterator[Event]:
+        """Commit a chunk, or see what its failure means for the others."""
+        outcome = self._committed(target, news, report)
+        if isinstance(outcome, Kept):
+            self._record()
             yield outcome
-        elif len(step.symbols) > 1:
-            for symbol in step.symbols:
-                yield from self._do(target, replace(step, symbols=(symbol,)), report)
-        else:
-            yield report.fail(step, outcome)
+            return
+        if isinstance(outcome, ENDS_THE_RUN):
+            report.stopped = report.stopped or outcome
+            report.untried += len(fetching.drop()) + 1
+            return
+        report.in_a_row += 1 if outcome.retryable else 0
+        splits = len(news.step.symbols) > 1 and not _is_silence(outcome)
+        if splits and report.in_a_row < GIVE_UP_AFTER_ERRORS:
+            middle = len(news.step.symbols) // 2
+            parts = news.step.symbols[:middle], news.step.symbols[middle:]
+            fetching.add(replace(news.step, symbols=part) for part in parts)
+            return
+        yield report.fail(news.step, outcome)
+        self._give_up_in_time(report, fetching)
 
-    def _attempt(self, target: Target, step: FetchSpan, report: Report) -> Kept | QfundError:
-        """The step, committed, or what was wrong with the vendor's answer.
+    def _give_up_in_time(self, report: Report, fetching: Fetching) -> None:
+        """Leave a vendor alone that failed several times in a row."""
+        if report.lost_in_a_row >= GIVE_UP_AFTER or report.in_a_row >= GIVE_UP_AFTER_ERRORS:
+            report.untried += len(fetching.drop())
+
+    def _committed(self, target: Target, news: Fetched, report: Report) -> Kept | QfundError:
+        """The chunk, committed, or what was wrong with the vendor's answer.
 
         Raises:
-            ConfigError: the vendor refuses the credentials.
             QfundError: the database failed.
         """
+        if isinstance(news.outcome, QfundError):
+            return news.outcome
+        if isinstance(news.outcome, BaseException):
+            raise news.outcome
+        unknown = [target.unknown[symbol] for symbol in news.step.symbols if symbol in target.unknown]
+        if unknown:
+            return unknown[0]
         try:
-            answer = ask(self._vendor, self._offer, step, self._clock)
-        except ConfigError:
-            raise
-        except QfundError as error:
-            return error
-        try:
-            return commit(target, step, answer, report)
+            return commit(target, news.step, news.outcome, report)
         except DataQualityError as error:  # such as a dividend that exceeds the price
             report.committing = None
             return error
+
+
+def _is_silence(error: QfundError) -> bool:
+    """Whether the vendor did not answer at all, so that asking for fewer symbols is no use."""
+    return error.retryable and error.code == "NO_ANSWER"

@@ -7,7 +7,7 @@ reason.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
@@ -17,10 +17,13 @@ from qfund.market import sessions
 from qfund.market.bars import Timeframe
 from qfund.market.instruments import Listing
 from qfund.store import Store, coverage, securities
-from qfund.vendors.contract import Offer, Vendor
+from qfund.vendors.contract import Capabilities, Hours, Offer, PriceKind, Vendor
 
 LONGEST_CLOSURE = timedelta(days=15)
 """No exchange was closed longer since 1990."""
+
+EXTENDED_MINUTES = 960
+"""Minutes from 04:00 to 20:00 New York."""
 
 
 @dataclass(frozen=True)
@@ -29,15 +32,49 @@ class Wish:
 
     Attributes:
         timeframe: length of the bars.
-        symbols: the vendor's symbols; None for all that a small vendor has.
+        symbols: the vendor's symbols, all of one market; None for all that a small vendor has.
         since: first date; None for the vendor's first session, if the vendor is small.
         until: last date; None for the vendor's last finished session.
+        feed: which of the vendor's feeds; None for its first.
+        price_kind: trades, mid, bid or ask; None for the vendor's first.
+        hours: the hours of the day; None for the vendor's first.
+        refresh: whether everything is asked for again, covered or not.
+        reread: how many of the last sessions are read again; None for what the vendor's offer says.
     """
 
     timeframe: Timeframe = "1d"
     symbols: tuple[str, ...] | None = None
     since: date | None = None
     until: date | None = None
+    feed: str | None = None
+    price_kind: PriceKind | None = None
+    hours: Hours | None = None
+    refresh: bool = False
+    reread: int | None = None
+
+
+class Remembered:
+    """A vendor whose listings are asked for once a run, however often the run looks."""
+
+    def __init__(self, vendor: Vendor) -> None:
+        self._vendor = vendor
+        self._listings: dict[tuple[str, ...] | None, list[Listing]] = {}
+        self.name = vendor.name
+        self.market = vendor.market
+        self.bars = vendor.bars
+        self.actions = vendor.actions
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """See `Vendor.capabilities`."""
+        return self._vendor.capabilities
+
+    def listings(self, symbols: Sequence[str] | None = None) -> list[Listing]:
+        """See `Vendor.listings`."""
+        key = None if symbols is None else tuple(symbols)
+        if key not in self._listings:
+            self._listings[key] = self._vendor.listings(symbols)
+        return self._listings[key]
 
 
 def look(store: Store, vendor: Vendor, wish: Wish, *, now: datetime) -> Facts:
@@ -50,17 +87,19 @@ def look(store: Store, vendor: Vendor, wish: Wish, *, now: datetime) -> Facts:
         now: the present, timezone-aware UTC; sessions that are not over yet are not expected.
 
     Raises:
-        NotFoundError: the vendor does not know a symbol.
-        UsageError: it has no such timeframe, or the dates lie outside what it has.
+        NotFoundError: the vendor knows none of the symbols.
+        UsageError: it has no such timeframe, the symbols are of two markets, or the dates lie outside what it
+            has.
         DataQualityError: none of the symbols was listed in the span.
     """
-    offer = offered(vendor, wish.timeframe)
-    span = (offer.first, offer.last or _last_finished(vendor, offer, now))
-    asked = _asked(vendor, offer, wish, span)
-    listings = listed(store, vendor, wish.symbols)
-    covered = _covered(store, vendor, offer, [listing.symbol for listing in listings])
-    first, last = max(asked[0], span[0]), min(asked[1], span[1])
-    days = sessions.sessions(vendor.capabilities.calendar, first, last)
+    offer = offered(vendor, wish)
+    last, going_on = _last_sessions(offer, now)
+    span = (offer.first, offer.last or last)
+    asked = _asked(vendor, offer, wish, span, going_on)
+    listings, unknown = listed(store, vendor, wish.symbols)
+    symbols = tuple(_symbol_facts(store, vendor, offer, listings, asked))
+    first, until = max(asked[0], span[0]), min(asked[1], span[1])
+    days = sessions.sessions(offer.calendar, first, until)
     facts = Facts(
         vendor=vendor.name,
         timeframe=wish.timeframe,
@@ -68,35 +107,63 @@ def look(store: Store, vendor: Vendor, wish: Wish, *, now: datetime) -> Facts:
         asked=asked,
         offered=span,
         sessions=tuple(day.date() for day in days),
-        symbols=tuple(
-            SymbolFacts(one.symbol, one.listed_on, one.delisted_on, covered.get(one.symbol, ()))
-            for one in listings
-        ),
+        symbols=symbols,
         symbols_per_request=vendor.capabilities.symbols_per_request,
         sessions_per_request=offer.sessions_per_request,
+        bars_per_session=_bars_per_session(offer, span[1]),
+        recent=_recent(offer, span[1], offer.reread if wish.reread is None else wish.reread),
+        going_on=going_on if going_on is not None and asked[0] <= going_on <= asked[1] else None,
+        refresh=wish.refresh,
+        unknown=unknown,
     )
     _refuse_hopeless(facts)
     return facts
 
 
-def offered(vendor: Vendor, timeframe: Timeframe) -> Offer:
-    """The vendor's offer of a timeframe, or a UsageError that names the ones it has."""
-    offer = vendor.capabilities.offer(timeframe)
-    if offer is None:
-        known = ", ".join(each.timeframe for each in vendor.capabilities.offers)
+def offered(vendor: Vendor, wish: Wish) -> Offer:
+    """The vendor's offer of what is wished for, or a UsageError that names the ones it has."""
+    has = vendor.capabilities
+    markets = {vendor.market(symbol): symbol for symbol in wish.symbols or ()}
+    if len(markets) > 1:
+        told = ", ".join(f"{symbol} ({market})" for market, symbol in sorted(markets.items()))
         raise UsageError(
-            f"{vendor.name} has no {timeframe} bars; it has {known}.",
-            fix=f"--timeframe {vendor.capabilities.offers[0].timeframe}",
-            code="NO_SUCH_TIMEFRAME",
+            f"{told} are of different markets, which have different sessions: one ingest, one market.",
+            fix="run one ingest for each market",
+            code="TWO_MARKETS",
         )
+    market = next(iter(markets), None)
+    offer = has.offer(
+        wish.timeframe, market=market, feed=wish.feed, price_kind=wish.price_kind, hours=wish.hours
+    )
+    if offer is None:
+        known = [one for one in has.offers if market is None or one.market == market]
+        raise _no_offer(vendor, wish, known or list(has.offers))
     return offer
 
 
-def listed(store: Store, vendor: Vendor, symbols: tuple[str, ...] | None) -> list[Listing]:
-    """The listings of the symbols in their order: from the store, or of the vendor where it has none.
+def _no_offer(vendor: Vendor, wish: Wish, known: Sequence[Offer]) -> UsageError:
+    told = "; ".join(dict.fromkeys(f"{o.timeframe} {o.feed} {o.price_kind} {o.hours}" for o in known))
+    said = " ".join(
+        word
+        for word in (wish.timeframe, wish.feed, wish.price_kind, wish.hours and f"{wish.hours} hours")
+        if word
+    )
+    return UsageError(
+        f"{vendor.name} has no {said} bars; it has {told}.",
+        fix=f"--timeframe {known[0].timeframe}",
+        code="NO_SUCH_TIMEFRAME",
+    )
+
+
+def listed(
+    store: Store, vendor: Vendor, symbols: tuple[str, ...] | None
+) -> tuple[list[Listing], tuple[str, ...]]:
+    """The listings of the symbols in their order, and the symbols that the vendor does not know.
+
+    From the store, or of the vendor where the store has none.
 
     Raises:
-        NotFoundError: the vendor does not know a symbol; the message names the nearest.
+        NotFoundError: the vendor knows none of the symbols; the message names the nearest.
         UsageError: no symbols were named and the vendor is too large to be taken whole.
     """
     if symbols is None:
@@ -106,56 +173,106 @@ def listed(store: Store, vendor: Vendor, symbols: tuple[str, ...] | None) -> lis
                 fix=f"qfund ingest --vendor {vendor.name} --symbols A,B",
                 code="SYMBOLS_REQUIRED",
             )
-        return vendor.listings()
+        return vendor.listings(), ()
     known = {one.symbol: one for one in securities.listings(store, symbols, vendor.name).values()}
-    unknown = [symbol for symbol in symbols if symbol not in known]
-    if unknown:
-        known |= {one.symbol: one for one in vendor.listings(unknown)}
-    strange = [symbol for symbol in symbols if symbol not in known]
-    if strange:
-        names = [one.symbol for one in vendor.listings()] if vendor.capabilities.small else []
-        told = "; ".join(f"'{one}'.{did_you_mean(one, names)}" for one in strange)
-        raise NotFoundError(
-            f"{vendor.name} has no symbol {told}",
-            fix="qfund data vendors",
-            code="UNKNOWN_SYMBOL",
-            details={"symbols": strange},
-        )
-    return [known[symbol] for symbol in symbols]
+    asked = [symbol for symbol in symbols if symbol not in known]
+    if asked:
+        known |= {one.symbol: one for one in vendor.listings(asked)}
+    strange = tuple(symbol for symbol in symbols if symbol not in known)
+    if len(strange) == len(symbols):
+        raise unknown_symbols(vendor, strange)
+    return [known[symbol] for symbol in symbols if symbol in known], strange
 
 
-def _covered(
-    store: Store, vendor: Vendor, offer: Offer, symbols: Sequence[str]
-) -> dict[str, tuple[Span, ...]]:
-    """What is covered of each symbol that the store knows."""
+def unknown_symbols(vendor: Vendor, strange: Sequence[str]) -> NotFoundError:
+    """What to say of symbols that the vendor does not know."""
+    names = [one.symbol for one in vendor.listings()] if vendor.capabilities.small else []
+    told = "; ".join(f"'{one}'.{did_you_mean(one, names)}" for one in strange[:5])
+    more = f" And {len(strange) - 5} more." if len(strange) > 5 else ""
+    return NotFoundError(
+        f"{vendor.name} has no symbol {told}{more}",
+        fix="qfund data vendors",
+        code="UNKNOWN_SYMBOL",
+        details={"symbols": list(strange)},
+    )
+
+
+def _symbol_facts(
+    store: Store, vendor: Vendor, offer: Offer, listings: Sequence[Listing], asked: Span
+) -> Iterator[SymbolFacts]:
+    """Each instrument under the names it bore during the span, with what is covered of it."""
+    names = [listing.symbol for listing in listings]
+    numbers = {one.symbol: number for number, one in securities.listings(store, names, vendor.name).items()}
     series = securities.find_series(store, vendor.name, offer)
-    if series is None:
-        return {}
-    found = securities.listings(store, symbols, vendor.name)
-    numbers = {listing.symbol: number for number, listing in found.items()}  # the newest bearer wins
     spans = coverage.covered(store, series, list(numbers.values()))
-    return {symbol: tuple(spans.get(number, ())) for symbol, number in numbers.items()}
+    borne = _names_borne(store, vendor, list(numbers.values()), asked)
+    for listing in listings:
+        number = numbers.get(listing.symbol)
+        covered = tuple(spans.get(number, ())) if number is not None else ()
+        for symbol, since, until in borne.get(number or -1) or [(listing.symbol, None, None)]:
+            yield SymbolFacts(
+                symbol,
+                _later(listing.listed_on, since),
+                _earlier(listing.delisted_on, until),
+                covered,
+                number,
+            )
 
 
-def last_covered(store: Store, vendor: Vendor, timeframe: Timeframe, symbols: tuple[str, ...] | None) -> date:
+def _names_borne(
+    store: Store, vendor: Vendor, numbers: Sequence[int], asked: Span
+) -> dict[int, list[tuple[str, date | None, date | None]]]:
+    """Instrument → the names it bore during the span, with their first and last day where they changed."""
+    del store, vendor, numbers, asked
+    return {}
+
+
+def _later(one: date | None, two: date | None) -> date | None:
+    return max(day for day in (one, two) if day is not None) if one or two else None
+
+
+def _earlier(one: date | None, two: date | None) -> date | None:
+    return min(day for day in (one, two) if day is not None) if one or two else None
+
+
+def _bars_per_session(offer: Offer, day: date) -> int:
+    """Most bars that a symbol can have in a session."""
+    if offer.timeframe == "1d":
+        return 1
+    if offer.hours == "extended" or offer.answers_more:
+        return EXTENDED_MINUTES
+    lengths = sessions.minutes_in_session(offer.calendar, day - LONGEST_CLOSURE, day)
+    return int(max(lengths, default=EXTENDED_MINUTES))
+
+
+def _recent(offer: Offer, last: date, reread: int) -> date | None:
+    """The first of the last sessions that are read again."""
+    if not reread or offer.last is not None:
+        return None
+    days = sessions.sessions(offer.calendar, last - LONGEST_CLOSURE - timedelta(days=2 * reread), last)
+    return days[-min(reread, len(days))].date() if len(days) else None
+
+
+def last_covered(store: Store, vendor: Vendor, wish: Wish) -> date:
     """The last session that every one of the symbols is covered to: what ``--since last`` means.
 
     Raises:
         DataQualityError: nothing is stored yet of one of them.
     """
-    names = [one.symbol for one in listed(store, vendor, symbols)]
-    covered = _covered(store, vendor, offered(vendor, timeframe), names)
-    fresh = [name for name in names if not covered.get(name)]
+    listings, _ = listed(store, vendor, wish.symbols)
+    whole = (date.min, date.max)
+    found = list(_symbol_facts(store, vendor, offered(vendor, wish), listings, whole))
+    fresh = [one.symbol for one in found if not one.covered]
     if fresh:
         raise DataQualityError(
             f"Nothing is stored yet of {', '.join(fresh)}, so there is no last session to go on from.",
             fix="give --since a date",
             code="NOTHING_STORED",
         )
-    return min(max(last for _, last in covered[name]) for name in names)
+    return min(one.covered[-1][1] for one in found)
 
 
-def _asked(vendor: Vendor, offer: Offer, wish: Wish, span: Span) -> Span:
+def _asked(vendor: Vendor, offer: Offer, wish: Wish, span: Span, going_on: date | None) -> Span:
     """The dates asked for, both given; refused when the vendor has nothing there."""
     if wish.since is None and not vendor.capabilities.small:
         raise UsageError(
@@ -163,9 +280,10 @@ def _asked(vendor: Vendor, offer: Offer, wish: Wish, span: Span) -> Span:
             fix=f"qfund ingest --vendor {vendor.name} --since {span[0]}",
             code="SINCE_REQUIRED",
         )
-    since, until = wish.since or span[0], wish.until or span[1]
+    last = going_on or span[1]
+    since, until = wish.since or span[0], wish.until or last
     name = f"{vendor.name} has {offer.timeframe} bars from {span[0]} to {span[1]}"
-    if wish.since and since > span[1]:
+    if wish.since and since > last:
         raise UsageError(
             f"{name}, so there is nothing since {since}.",
             fix=f"--since {span[0]}",
@@ -184,7 +302,7 @@ def _asked(vendor: Vendor, offer: Offer, wish: Wish, span: Span) -> Span:
 
 def _refuse_hopeless(facts: Facts) -> None:
     """Refuse a span in which no session of any symbol can exist."""
-    if any(expected(facts, symbol).any() for symbol in facts.symbols):
+    if facts.going_on or any(expected(facts, symbol).any() for symbol in facts.symbols):
         return
     since, until = facts.asked
     if not facts.sessions:
@@ -207,13 +325,20 @@ def _lifetime(symbol: SymbolFacts) -> str:
     return f"{symbol.symbol} {began}{ended}"
 
 
-def _last_finished(vendor: Vendor, offer: Offer, now: datetime) -> date:
-    """The last session that closed long enough ago for its bars to be final."""
-    calendar = vendor.capabilities.calendar
-    since = (now - LONGEST_CLOSURE).date()
-    days = sessions.sessions(calendar, since, now.date())
-    _, closes = sessions.opens_and_closes(calendar, since, now.date())
-    return max(
-        (day.date() for day, close in zip(days, closes, strict=True) if close + offer.settle <= now),
-        default=since,
-    )
+def _last_sessions(offer: Offer, now: datetime) -> tuple[date, date | None]:
+    """The last session that closed long enough ago to be final, and the minute series' session after it.
+
+    The second is None for daily bars, and when no bar of that session can be over yet.
+    """
+    since, until = (now - LONGEST_CLOSURE).date(), (now + timedelta(days=1)).date()
+    days = sessions.sessions(offer.calendar, since, until)
+    opens, closes = sessions.opens_and_closes(offer.calendar, since, until)
+    if offer.hours == "extended":  # the evening ends four hours after the close, on half days too
+        opens, closes = opens - timedelta(hours=5, minutes=30), closes + timedelta(hours=4)
+    settled = now - offer.settle
+    over = [day.date() for day, close in zip(days, closes, strict=True) if close <= settled]
+    last = over[-1] if over else since
+    if offer.timeframe == "1d" or offer.last is not None:
+        return last, None
+    started = (day.date() for day, opened in zip(days, opens, strict=True) if opened < settled)
+    return last, next((day for day in started if day > last), None)

@@ -1,8 +1,10 @@
-"""The plan of an ingest: the sessions that are expected and not covered, cut into requests.
+"""The plan of an ingest: the sessions that are expected and not covered, cut into chunks.
 
-Promises: pure; the steps are disjoint, keep to the vendor's limits and together are exactly the calendar's
-sessions (while a symbol is listed and the vendor has data) minus coverage. The id changes whenever a fact or
-a step does. It never counts stored rows: a session that was asked and answered empty is not asked again.
+Promises: pure; the steps are disjoint, keep to the vendor's limits, hold about `CHUNK_BARS` bars each, and
+together are exactly the calendar's sessions (while a symbol is listed and the vendor has data) minus
+coverage, plus the last few sessions, which the vendor may have corrected, plus the session that is going on. The id
+changes whenever a fact or a step does. It never counts stored rows: a session that was asked and answered
+empty is not asked again.
 """
 
 from __future__ import annotations
@@ -22,22 +24,28 @@ from qfund.market.bars import Timeframe
 Span = tuple[date, date]
 """First and last session, both included."""
 
+CHUNK_BARS = 100_000
+"""Most bars that a chunk is expected to hold: what is fetched, checked and committed at once, and all that a
+killed run may have to ask for again."""
+
 
 @dataclass(frozen=True)
 class SymbolFacts:
-    """One symbol as the ingest found it.
+    """One symbol as the ingest found it; an instrument that was renamed appears once under each of its names.
 
     Attributes:
-        symbol: the vendor's symbol.
-        listed_on: first session it could trade, None when unknown (then the vendor's first).
-        delisted_on: last session it could trade, None while listed.
+        symbol: the vendor's symbol during the dates that follow.
+        listed_on: first session it could trade under it, None when unknown (then the vendor's first).
+        delisted_on: last session it could trade under it, None while it does.
         covered: what was asked and answered before, as spans in order.
+        instrument: its number in the store, None while the store does not know it.
     """
 
     symbol: str
     listed_on: date | None
     delisted_on: date | None
     covered: tuple[Span, ...]
+    instrument: int | None = None
 
 
 @dataclass(frozen=True)
@@ -54,6 +62,11 @@ class Facts:
         symbols: the symbols asked for, in order.
         symbols_per_request: the vendor's limit.
         sessions_per_request: the vendor's limit.
+        bars_per_session: most bars of a symbol in a session.
+        recent: sessions from this day on are read again also when they are covered; None for none.
+        going_on: the session that is not over yet, if its bars so far are wanted.
+        refresh: whether everything asked for is read again, covered or not.
+        unknown: symbols asked for that the vendor does not know.
     """
 
     vendor: str
@@ -65,16 +78,30 @@ class Facts:
     symbols: tuple[SymbolFacts, ...]
     symbols_per_request: int
     sessions_per_request: int
+    bars_per_session: int = 1
+    recent: date | None = None
+    going_on: date | None = None
+    refresh: bool = False
+    unknown: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class FetchSpan:
-    """Ask for these symbols over these sessions: one request, one transaction."""
+    """Ask for these symbols over these sessions: one chunk, one transaction.
+
+    Attributes:
+        symbols: in order; no instrument is meant twice.
+        since: first session.
+        until: last session.
+        sessions: how many sessions that is.
+        unfinished: whether the session is still going on; its bars so far are kept and nothing is covered.
+    """
 
     symbols: tuple[str, ...]
     since: date
     until: date
     sessions: int
+    unfinished: bool = False
 
 
 @dataclass(frozen=True)
@@ -94,9 +121,14 @@ class Plan:
     id: str
 
     @property
-    def missing(self) -> int:
-        """Sessions to ask for, summed over symbols."""
+    def wanted(self) -> int:
+        """Sessions to ask for, summed over symbols; those that are read again included."""
         return sum(step.sessions * len(step.symbols) for step in self.steps)
+
+    @property
+    def missing(self) -> int:
+        """Sessions that were never answered, summed over symbols."""
+        return sum(int(missing(self.seen, one).sum()) for one in self.seen.symbols)
 
 
 def plan(facts: Facts) -> Plan:
@@ -124,8 +156,8 @@ def renewed(made: Plan, again: Facts) -> Plan:
 
 
 def _question(facts: Facts) -> Facts:
-    """The facts without coverage."""
-    return replace(facts, symbols=tuple(replace(one, covered=()) for one in facts.symbols))
+    """The facts without coverage, and without the numbers that another run may have given meanwhile."""
+    return replace(facts, symbols=tuple(replace(one, covered=(), instrument=None) for one in facts.symbols))
 
 
 def _stale(reason: str) -> RefusedError:
@@ -141,6 +173,21 @@ def expected(facts: Facts, symbol: SymbolFacts) -> np.ndarray:
     if symbol.delisted_on is not None:
         inside &= days <= np.datetime64(symbol.delisted_on)
     return inside
+
+
+def missing(facts: Facts, symbol: SymbolFacts) -> np.ndarray:
+    """Which of ``facts.sessions`` were never answered for the symbol: bool, one for each session."""
+    return expected(facts, symbol) & ~within(facts.sessions, symbol.covered)
+
+
+def wanted(facts: Facts, symbol: SymbolFacts) -> np.ndarray:
+    """Which of ``facts.sessions`` are to be asked for: missing ones, and those that are read again."""
+    if facts.refresh:
+        return expected(facts, symbol)
+    again = np.zeros(len(facts.sessions), dtype=bool)
+    if facts.recent is not None:
+        again = _days(facts.sessions) >= np.datetime64(facts.recent)
+    return expected(facts, symbol) & (again | ~within(facts.sessions, symbol.covered))
 
 
 def within(sessions: tuple[date, ...], spans: Iterable[Span]) -> np.ndarray:
@@ -171,19 +218,34 @@ def _runs(chosen: np.ndarray) -> Iterator[tuple[int, int]]:
 
 
 def _steps(facts: Facts) -> Iterator[FetchSpan]:
-    """Missing runs, cut on a grid that all symbols share so that equal cuts can travel in one request."""
-    size = facts.sessions_per_request
+    """Wanted runs, cut on a grid that all symbols share so that equal cuts can travel in one chunk."""
+    together = max(1, min(facts.symbols_per_request, len(facts.symbols)))
+    fitting = CHUNK_BARS // (together * facts.bars_per_session)
+    size = max(1, min(facts.sessions_per_request, fitting))
     wanting: dict[tuple[int, int], list[str]] = defaultdict(list)
     for symbol in facts.symbols:
-        missing = expected(facts, symbol) & ~within(facts.sessions, symbol.covered)
-        for start, stop in _runs(missing):
+        for start, stop in _runs(wanted(facts, symbol)):
             cuts = [start, *range((start // size + 1) * size, stop, size), stop]
             for begin, end in pairwise(cuts):
                 wanting[begin, end].append(symbol.symbol)
     for (begin, end), symbols in sorted(wanting.items()):
-        for at in range(0, len(symbols), facts.symbols_per_request):
-            batch = tuple(symbols[at : at + facts.symbols_per_request])
+        for batch in _batches(symbols, facts.symbols_per_request):
             yield FetchSpan(batch, facts.sessions[begin], facts.sessions[end - 1], end - begin)
+    if facts.going_on is not None:
+        living = [one.symbol for one in facts.symbols if _lives(one, facts.going_on)]
+        for batch in _batches(living, facts.symbols_per_request):
+            yield FetchSpan(batch, facts.going_on, facts.going_on, 1, unfinished=True)
+
+
+def _batches(symbols: list[str], size: int) -> Iterator[tuple[str, ...]]:
+    for at in range(0, len(symbols), size):
+        yield tuple(symbols[at : at + size])
+
+
+def _lives(symbol: SymbolFacts, day: date) -> bool:
+    """Whether a symbol can trade on a day."""
+    began = symbol.listed_on is None or symbol.listed_on <= day
+    return began and (symbol.delisted_on is None or day <= symbol.delisted_on)
 
 
 def _notes(facts: Facts) -> Iterator[str]:
@@ -191,7 +253,7 @@ def _notes(facts: Facts) -> Iterator[str]:
     first, last = facts.offered
     if since < first:
         yield f"{facts.vendor} has no {facts.timeframe} bars before {first}; asked since {since}."
-    if until > last:
+    if until > last and facts.going_on is None:
         yield f"{facts.vendor} has no {facts.timeframe} bars after {last}; asked until {until}."
     for symbol in facts.symbols:
         if symbol.listed_on is not None and symbol.listed_on > max(since, first):

@@ -6,16 +6,14 @@ Promises: only what is committed counts as kept. Pure; never touches the store o
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Literal
 
-from qfund.errors import DataQualityError, PartialError, QfundError, UpstreamError
+from qfund.errors import DataQualityError, LockedError, PartialError, QfundError, UpstreamError
 from qfund.ingest.check import REASONS
 from qfund.ingest.plan import Facts, FetchSpan, Plan, Span, within
-
-MOST_QUARANTINED = 1000
-"""Rejected rows that are kept with a run; their number is always exact."""
+from qfund.store.requests import Sent
 
 
 @dataclass(frozen=True)
@@ -77,7 +75,7 @@ class Kept:
         repeated: exact repeats that were left out.
         actions: corporate actions that were new.
         covers: symbol → the spans of the step that are covered now.
-        quarantine: rejected rows with their reasons, JSON-ready.
+        left_out: reason → rows that are normal but were not wanted, such as the evening's minutes.
     """
 
     step: FetchSpan
@@ -86,7 +84,7 @@ class Kept:
     repeated: int
     actions: int
     covers: Mapping[str, Sequence[Span]]
-    quarantine: Sequence[Mapping[str, object]] = ()
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def total(self) -> Tally:
@@ -116,10 +114,17 @@ class Report:
         run_id: number of the ingest run, None before it began.
         kept: the steps that are committed.
         failed: the steps that got no usable answer.
-        untried: steps that were given up because the vendor did not answer several times in a row.
-        in_a_row: how many requests in a row went without an answer.
+        untried: steps that were given up because the vendor did not answer several times in a row, or because
+            the run was stopped.
+        in_a_row: how many chunks in a row came to nothing for want of an answer, also those split since.
+        lost_in_a_row: how many of them were lost, split as far as they could be.
         committing: a step whose commit was sent and whose answer did not arrive yet.
         finished: whether the run came to its end.
+        stopped: why the run ended early: a limit, the time, the credentials; None when it did not.
+        locked: symbols that another run was fetching all the time.
+        told: corporate actions written before the first chunk.
+        planned: steps that were to be done.
+        sent: what went over the wire so far; zero without a network.
     """
 
     plan: Plan
@@ -128,13 +133,23 @@ class Report:
     failed: list[Failed] = field(default_factory=list)
     untried: int = 0
     in_a_row: int = 0
+    lost_in_a_row: int = 0
     committing: Kept | None = None
     finished: bool = False
+    stopped: QfundError | None = None
+    locked: tuple[str, ...] = ()
+    told: int = 0
+    planned: int = 0
+    sent: Callable[[], Sent] = Sent
+
+    def add(self, plan: Plan) -> None:
+        """Count the steps of a share of the work."""
+        self.planned += len(plan.steps)
 
     def confirm(self, step: Kept) -> Kept:
         """Count a step whose commit is known to have happened."""
         self.committing = None
-        self.in_a_row = 0
+        self.in_a_row = self.lost_in_a_row = 0
         self.kept.append(step)
         return step
 
@@ -151,7 +166,7 @@ class Report:
 
     def fail(self, step: FetchSpan, error: QfundError) -> Failed:
         """Count a step that got no usable answer."""
-        self.in_a_row += 1 if error.retryable else 0
+        self.lost_in_a_row += 1 if error.retryable else 0
         failed = Failed(step, error)
         self.failed.append(failed)
         return failed
@@ -159,7 +174,8 @@ class Report:
     @property
     def status(self) -> Literal["ok", "partial", "failed"]:
         """``ok``, ``partial`` or ``failed``, as the store keeps it with the run."""
-        if self.finished and not self.failed and not self.total.rejected:
+        whole = self.finished and not (self.failed or self.locked or self.stopped)
+        if whole and not self.total.rejected:
             return "ok"
         return "partial" if self.kept else "failed"
 
@@ -180,7 +196,15 @@ class Report:
     @property
     def actions(self) -> int:
         """Corporate actions that were new."""
-        return sum(step.actions for step in self.kept)
+        return self.told + sum(step.actions for step in self.kept)
+
+    @property
+    def left_out(self) -> dict[str, int]:
+        """Reason → rows that were not wanted."""
+        found: Counter[str] = Counter()
+        for step in self.kept:
+            found.update(step.left_out)
+        return dict(found)
 
     @property
     def reasons(self) -> dict[str, int]:
@@ -197,7 +221,7 @@ class Report:
         total = sum((step.total for step in steps), Tally())
         return {
             "plan": self.plan.id,
-            "spans": len(self.plan.steps),
+            "spans": self.planned,
             "spans_kept": len(steps),
             "spans_failed": len(self.failed),
             "rows_new": total.new,
@@ -206,29 +230,61 @@ class Report:
             "rows_rejected": total.rejected,
             "rows_repeated": sum(step.repeated for step in steps),
             "holes": total.holes,
-            "actions": sum(step.actions for step in steps),
-            "quarantine": [row for step in steps for row in step.quarantine][:MOST_QUARANTINED],
+            "rows_left_out": sum(sum(step.left_out.values()) for step in steps),
+            "actions": self.told + sum(step.actions for step in steps),
+            **asdict(self.sent()),
         }
 
     def summary(self) -> str:
         """``kept 3 of 5 spans, 8,210 bars``."""
         asked = len(self.kept) + len(self.failed) + self.untried
-        of = max(len(self.plan.steps), asked)
+        of = max(self.planned, asked)
         spans = "span" if of == 1 else "spans"
         return f"kept {len(self.kept)} of {of} {spans}, {self.total.stored:,} bars"
 
     def errors(self, retry: str) -> tuple[QfundError, ...]:
-        """What the operator must know: nothing came, some failed, some bars were not fit.
+        """What the operator must know, what weighs most first.
 
         Args:
             retry: the command that asks for the rest.
         """
         found: list[QfundError] = []
+        if self.stopped is not None:
+            found.append(self._stop(self.stopped, retry))
         if self.failed:
             found.append(self._failure(retry))
+        if self.plan.seen.unknown:
+            found.append(self._unknown())
+        if self.locked:
+            found.append(self._locked(retry))
         if self.total.rejected:
             found.append(self._rejection(retry))
         return tuple(found)
+
+    def _stop(self, stopped: QfundError, retry: str) -> QfundError:
+        return type(stopped)(
+            f"{stopped.message} {self.summary().capitalize()}.",
+            fix=stopped.fix or retry,
+            code=stopped.code,
+            details={**stopped.details, "kept": self.counters},
+        )
+
+    def _unknown(self) -> PartialError:
+        names = self.plan.seen.unknown
+        verb = "is" if len(names) == 1 else "are"
+        return PartialError(
+            f"{', '.join(names)} {verb} unknown to {self.plan.seen.vendor}; the others are kept.",
+            fix="take them off the list of symbols, or mend their spelling",
+            code="UNKNOWN_SYMBOL",
+            details={"symbols": list(names)},
+        )
+
+    def _locked(self, retry: str) -> LockedError:
+        return LockedError(
+            f"{', '.join(self.locked)}: another ingest is fetching them; it keeps what it fetches.",
+            fix=retry,
+            details={"symbols": list(self.locked)},
+        )
 
     def _failure(self, retry: str) -> QfundError:
         symbols = sorted({symbol for one in self.failed for symbol in one.step.symbols})

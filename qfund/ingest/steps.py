@@ -1,129 +1,186 @@
-"""One step of an ingest: ask, check, commit.
+"""One chunk of an ingest: ask, check, commit.
 
-Promises: a step's bars, actions, coverage and counters are one transaction. Coverage is what was asked,
+Promises: a chunk's bars, actions, coverage and counters are one transaction. Coverage is what was asked,
 answered and fit: a session with a rejected bar stays uncovered and is asked again by the next run. Rejected
-bars are kept with the run, up to a limit; their number always. Never repairs a bar, never deletes one.
+bars go to the quarantine; their number is always exact. Never repairs a bar, never deletes one.
 """
 
 from __future__ import annotations
 
-import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 
 import numpy as np
 import pyarrow as pa
 from pyarrow import compute
 
-from qfund.errors import UpstreamError
+from qfund.errors import BadRequestError, QfundError, UpstreamError
 from qfund.ingest.check import Checked, check, conformed
-from qfund.ingest.look import LONGEST_CLOSURE
-from qfund.ingest.plan import FetchSpan, Span, spans_of
-from qfund.ingest.report import MOST_QUARANTINED, Kept, Report, Tally
-from qfund.market import sessions
+from qfund.ingest.plan import Facts, FetchSpan, Span, spans_of
+from qfund.ingest.report import Kept, Report, Tally
 from qfund.market.actions import CorporateAction
 from qfund.store import Store, coverage
 from qfund.store.actions import write_actions
 from qfund.store.bars import Written, write_bars
 from qfund.store.sources import Series
-from qfund.vendors.contract import BarRequest, Offer, Vendor
+from qfund.vendors.contract import BarRequest, Offer, Page, Vendor
 
 NAMELESS = "(no symbol)"
 """Under this name rejected rows without a symbol are counted."""
 
+EMPTY_PAGES = 3
+"""So many pages in a row without a bar, each saying that more follows, are no progress."""
+
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """A step's answer, checked, with the corporate actions that its bars need."""
+    """A chunk's answer, checked.
+
+    Attributes:
+        checked: its rows, sorted into what is fit and what is not.
+        pages: of how many pages it came.
+    """
 
     checked: Checked
-    actions: list[CorporateAction]
+    pages: int
 
 
 @dataclass(frozen=True)
 class Target:
-    """Where the steps of one run go.
+    """Where the chunks of one run go.
 
     Attributes:
         store: the database.
         series: the series of the bars.
-        ids: symbol → instrument number.
+        facts: what the run found.
         run_id: number of the ingest run.
+        actions: symbol → its corporate actions around the run's sessions.
+        unknown: symbol → why its corporate actions could not be had.
     """
 
     store: Store
     series: Series
-    ids: Mapping[str, int]
+    facts: Facts
     run_id: int
+    actions: Mapping[str, Sequence[CorporateAction]]
+    unknown: Mapping[str, QfundError]
+
+    def instruments(self, step: FetchSpan) -> dict[str, int]:
+        """Symbol → instrument number, as the symbols are meant during a step."""
+        wanted = set(step.symbols)
+        return {
+            one.symbol: one.instrument
+            for one in self.facts.symbols
+            if one.symbol in wanted
+            and one.instrument is not None
+            and (one.listed_on is None or one.listed_on <= step.until)
+            and (one.delisted_on is None or step.since <= one.delisted_on)
+        }
 
 
-def ask(vendor: Vendor, offer: Offer, step: FetchSpan, clock: Callable[[], datetime]) -> Answer:
-    """All pages of a step's answer, checked, and the corporate actions around it.
+def ask(
+    vendor: Vendor,
+    offer: Offer,
+    step: FetchSpan,
+    clock: Callable[[], datetime],
+    tell: Callable[[int, int], None] = lambda _pages, _bars: None,
+) -> Answer:
+    """All pages of a chunk's answer, checked. A cursor that the vendor forgot costs one fresh start.
+
+    Args:
+        vendor: whom to ask.
+        offer: for which series.
+        step: the chunk.
+        clock: the vendor's clock; bars that are not over by then are left out.
+        tell: told after each page how many pages and bars have come.
 
     Raises:
-        QfundError: the vendor failed, or its answer was cut short or had another shape.
+        QfundError: the vendor failed, or its answer was cut short, went in circles or had another shape.
     """
-    request = BarRequest(step.symbols, offer.timeframe, step.since, step.until)
-    tables, more = [], True
-    for page in vendor.bars(request):
-        tables.append(conformed(page.bars, request.timeframe))
+    request = BarRequest(step.symbols, offer.timeframe, step.since, step.until, offer)
+    try:
+        tables = _tables(vendor, request, tell)
+    except _ForgottenCursorError:
+        tables = _tables(vendor, request, tell)
+    return Answer(check(pa.concat_tables(tables), request, now=clock()), len(tables))
+
+
+class _ForgottenCursorError(BadRequestError):
+    """The first page came, a later one was refused."""
+
+
+def _tables(vendor: Vendor, request: BarRequest, tell: Callable[[int, int], None]) -> list[pa.Table]:
+    tables: list[pa.Table] = []
+    bars = 0
+    try:
+        for page in _guarded(vendor, vendor.bars(request)):
+            tables.append(conformed(page.bars, request.timeframe))
+            bars += page.bars.num_rows
+            tell(len(tables), bars)
+    except BadRequestError as error:
+        if tables and not isinstance(error, _ForgottenCursorError):
+            raise _ForgottenCursorError(error.message, code=error.code, details=error.details) from error
+        raise
+    return tables
+
+
+def _guarded(vendor: Vendor, pages: Iterator[Page]) -> Iterator[Page]:
+    """The pages, as long as they lead somewhere.
+
+    Raises:
+        UpstreamError: the same cursor came twice, several pages in a row held nothing, or the last one said
+            that more follows.
+    """
+    seen: set[str] = set()
+    idle, more = 0, True
+    for page in pages:
+        yield page
         more = page.next_cursor is not None
+        idle = 0 if page.bars.num_rows else idle + 1
+        if page.next_cursor in seen or (more and idle >= EMPTY_PAGES):
+            raise UpstreamError(f"{vendor.name}'s answer goes in circles.", code="NO_PROGRESS")
+        if page.next_cursor is not None:
+            seen.add(page.next_cursor)
     if more:
         raise UpstreamError(f"{vendor.name} ended its answer before the last page.", code="CUT_SHORT")
-    calendar = vendor.capabilities.calendar
-    checked = check(pa.concat_tables(tables), request, offer, calendar=calendar, now=clock())
-    return Answer(checked, _actions(vendor, step))
-
-
-def _actions(vendor: Vendor, step: FetchSpan) -> list[CorporateAction]:
-    """The corporate actions on the step's sessions and the next one, which carry its bars across.
-
-    Raises:
-        UpstreamError: an action of another symbol came.
-    """
-    after = step.until + timedelta(days=1)
-    coming = sessions.sessions(vendor.capabilities.calendar, after, after + LONGEST_CLOSURE)
-    found = vendor.actions(step.symbols, step.since, coming[0].date())
-    strange = sorted({action.symbol for action in found} - set(step.symbols))
-    if strange:
-        raise UpstreamError(
-            f"{vendor.name} answered with corporate actions of {', '.join(strange)}, not asked for.",
-            code="BAD_ANSWER",
-        )
-    return found
 
 
 def commit(target: Target, step: FetchSpan, answer: Answer, report: Report) -> Kept:
     """Store bars, actions, coverage and counters: all or nothing.
 
-    The step is counted in the report once its commit is certain.
+    The chunk is counted in the report once its commit is certain.
     """
-    days = tuple(day for day in report.plan.seen.sessions if step.since <= day <= step.until)
+    days = tuple(day for day in target.facts.sessions if step.since <= day <= step.until)
     rejected = rejected_days(answer.checked.rejected)
-    covers = fit_spans(step.symbols, days, rejected)
-    ids = {symbol: target.ids[symbol] for symbol in step.symbols}
+    covers = {} if step.unfinished else fit_spans(step.symbols, days, rejected)
+    ids = target.instruments(step)
     with target.store.transaction() as connection:
         written = {
-            symbol: write_bars(connection, target.series, rows, ids, ingest_run_id=target.run_id)
+            ids[symbol]: write_bars(connection, target.series, rows, ids, ingest_run_id=target.run_id)
             for symbol, rows in _by_symbol(answer.checked.good)
         }
-        added = write_actions(connection, target.series.vendor, answer.actions, ids, target.series)
+        added = write_actions(connection, target.series.vendor, _actions_of(target, step), ids, target.series)
         fit = {ids[symbol]: spans for symbol, spans in covers.items() if spans}
         coverage.add_coverage(connection, target.series, fit)
         done = Kept(
             step=step,
-            tallies=_tallies(step.symbols, days, answer.checked, rejected, written),
+            tallies=_tallies(step.symbols, days, answer.checked, rejected, written, ids),
             reasons=Counter(answer.checked.rejected["reason"].to_pylist()),
+            left_out=answer.checked.left_out,
             repeated=answer.checked.repeated,
             actions=added,
             covers=covers,
-            quarantine=_quarantine(answer.checked.rejected),
         )
         report.committing = done
         coverage.count_run(connection, target.run_id, report.counters)
     return report.confirm(done)
+
+
+def _actions_of(target: Target, step: FetchSpan) -> list[CorporateAction]:
+    """The corporate actions of a step's symbols that its sessions and the next one need, and later ones."""
+    return [one for symbol in step.symbols for one in target.actions.get(symbol, ())]
 
 
 def rejected_days(rejected: pa.Table) -> dict[str, set[date | None]]:
@@ -144,14 +201,17 @@ def fit_spans(
     """
     fit = {}
     for symbol in symbols:
-        doubtful = rejected.get(symbol, set())
+        doubtful = rejected.get(symbol)
+        if not doubtful:
+            fit[symbol] = [(days[0], days[-1])] if days else []
+            continue
         fine = np.array([day not in doubtful and None not in doubtful for day in days])
         fit[symbol] = spans_of(days, fine)
     return fit
 
 
 def _by_symbol(good: pa.Table) -> Iterator[tuple[str, pa.Table]]:
-    """The rows of each symbol, which lie together; written one by one so that each has its own count."""
+    """The rows of each symbol, which lie together."""
     if not len(good):
         return
     runs = compute.run_end_encode(good["symbol"].combine_chunks())
@@ -166,27 +226,25 @@ def _tallies(
     days: tuple[date, ...],
     checked: Checked,
     rejected: Mapping[str, set[date | None]],
-    written: Mapping[str, Written],
+    written: Mapping[int, Written],
+    ids: Mapping[str, int],
 ) -> dict[str, Tally]:
     """Bars and holes of each symbol; strangers appear with the rows that were rejected."""
     bad = Counter(symbol or NAMELESS for symbol in checked.rejected["symbol"].to_pylist())
-    there = {symbol: set(rows["session"].unique().to_pylist()) for symbol, rows in _by_symbol(checked.good)}
+    held = _sessions_held(checked.good)
     found = {}
-    for symbol in [*symbols, *(each for each in bad if each not in symbols)]:
-        counts = written.get(symbol, Written())
-        seen = there.get(symbol, set()) | rejected.get(symbol, set())
-        holes = sum(day not in seen for day in days) if symbol in symbols else 0
+    for symbol in [*symbols, *(each for each in bad if each not in ids)]:
+        counts = written.get(ids.get(symbol, -1), Written())
+        holes = 0
+        if symbol in ids:
+            doubtful = len({day for day in rejected.get(symbol, ()) if day is not None})
+            holes = max(0, len(days) - held.get(symbol, 0) - doubtful)
         found[symbol] = Tally(counts.new, counts.changed, counts.same, bad[symbol], holes)
     return found
 
 
-def _quarantine(rejected: pa.Table) -> list[dict[str, object]]:
-    """Rejected rows, JSON-ready: dates and times as text, numbers that JSON has not as text."""
-
-    def plain(value: object) -> object:
-        if isinstance(value, date):  # datetime too
-            return value.isoformat()
-        return str(value) if isinstance(value, float) and not math.isfinite(value) else value
-
-    rows = rejected.slice(0, MOST_QUARANTINED).to_pylist()
-    return [{name: plain(value) for name, value in row.items()} for row in rows]
+def _sessions_held(good: pa.Table) -> dict[str, int]:
+    """Symbol → how many sessions have a fit bar."""
+    pairs = good.select(["symbol", "session"]).group_by(["symbol", "session"]).aggregate([])
+    counts = pairs["symbol"].combine_chunks().value_counts() if len(pairs) else []
+    return {one["values"].as_py(): one["counts"].as_py() for one in counts}

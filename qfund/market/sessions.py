@@ -6,7 +6,7 @@ and closes are timezone-aware UTC; half days have their own close. Nothing here 
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import date, timedelta, tzinfo
 from functools import lru_cache
 from typing import Any
 
@@ -60,6 +60,16 @@ def _fx(end: str) -> Any:
 def _covering(name: str, until: date) -> Any:
     """The calendar up to at least the end of the year of ``until`` (few distinct ends, so few builds)."""
     return _calendar(name, f"{max(until.year, 2026)}-12-31")
+
+
+def zone(calendar: str) -> tzinfo:
+    """The time zone that the calendar's dates are of.
+
+    Raises:
+        NotFoundError: no calendar of that name.
+    """
+    found: tzinfo = _covering(calendar, date(2026, 1, 1)).tz
+    return found
 
 
 def sessions(calendar: str, since: date, until: date) -> pd.DatetimeIndex:

@@ -48,3 +48,23 @@ def sizes(store: Store) -> list[TableSize]:
     with translated(), store.sql.connect() as connection:
         rows = connection.exec_driver_sql(_SIZES).all()
     return [TableSize(str(table), int(count), int(size)) for table, count, size in rows]
+
+
+_BAR_BYTES = {
+    "1d": "SELECT (SELECT count(*) FROM sec.bar_1d), pg_total_relation_size('sec.bar_1d')",
+    "1m": """
+        SELECT (SELECT coalesce(sum(cardinality(minute)), 0) FROM sec.bar_1m_day),
+               (SELECT coalesce(sum(pg_total_relation_size(c.oid)), 0) FROM pg_class c
+                 WHERE c.relispartition AND pg_partition_root(c.oid) = 'sec.bar_1m_day'::regclass)""",
+}
+
+
+def bar_bytes(store: Store, timeframe: str, *, enough: int) -> float | None:
+    """Bytes on disk of a stored bar, indexes included; None while fewer than ``enough`` are stored.
+
+    Raises:
+        UpstreamError: the database does not answer.
+    """
+    with translated(), store.sql.connect() as connection:
+        bars, size = connection.exec_driver_sql(_BAR_BYTES[timeframe]).one()
+    return float(size) / float(bars) if bars >= enough else None

@@ -113,7 +113,8 @@ def _find(
     connection: Connection, vendor: str, key: tuple[str, str, str, str], timeframe: Timeframe
 ) -> Series | None:
     row = connection.exec_driver_sql(
-        _SOURCE + " WHERE v.name = %s AND s.feed = %s AND s.basis = %s AND s.price_kind = %s AND s.hours = %s",
+        _SOURCE
+        + " WHERE v.name = %s AND s.feed = %s AND s.basis = %s AND s.price_kind = %s AND s.hours = %s",
         (vendor, *key),
     ).one_or_none()
     return None if row is None else _series(row, timeframe)

@@ -130,6 +130,8 @@ class Capabilities:
         needs_key: whether credentials are needed for anything at all.
         small: whether it is small enough to be ingested whole when no symbols are named.
         concurrency: most requests in flight at a time; 1 for vendors without a network.
+        rate: what the vendor allows until its answers say otherwise; None without a network.
+        credits_per_request: what the vendor charges for a request, in its own credits; 0 when it does not.
         settings: what can be set for it.
         options: what ``--path`` and the like may say for one ingest, as further settings.
         website: where to read on.
@@ -142,6 +144,8 @@ class Capabilities:
     needs_key: bool = False
     small: bool = False
     concurrency: int = 1
+    rate: Rate | None = None
+    credits_per_request: float = 0.0
     settings: tuple[Setting, ...] = ()
     options: tuple[Setting, ...] = ()
     website: str = ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import date
 
 import pyarrow as pa
@@ -31,6 +32,9 @@ class Truthful:
         self.requests: list[BarRequest] = []
         self._source = Sample()
 
+    def market(self, symbol: str) -> str:
+        return "us_equity"
+
     def listings(self, symbols: Sequence[str] | None = None):
         return self._source.listings([s for s in SYMBOLS if symbols is None or s in symbols])
 
@@ -41,7 +45,7 @@ class Truthful:
     def answer(self, request: BarRequest) -> Iterator[Page]:
         """One page for each symbol."""
         for number, symbol in enumerate(request.symbols, start=1):
-            alone = BarRequest((symbol,), request.timeframe, request.since, request.until)
+            alone = replace(request, symbols=(symbol,))
             (page,) = self._source.bars(alone)
             yield Page(page.bars, str(number) if number < len(request.symbols) else None)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, date, datetime
@@ -20,7 +21,6 @@ from qfund.errors import (
     UpstreamError,
 )
 from qfund.ingest.apply import Ingest
-from qfund.ingest.lock import alone
 from qfund.ingest.look import Wish
 from qfund.ingest.report import Began, Failed, Kept
 from qfund.market.actions import CorporateAction
@@ -62,8 +62,17 @@ def stored(store, symbols=SYMBOLS) -> pd.DataFrame:
     return rows.sort_values(["symbol", "session"], ignore_index=True)
 
 
+def quarantined(store) -> list[dict]:
+    """The bars that were not fit, as they came, with the reason."""
+    with store.sql.connect() as connection:
+        rows = connection.exec_driver_sql(
+            "SELECT bar, reason FROM sec.quarantine ORDER BY quarantine_id"
+        ).all()
+    return [{**bar, "reason": reason} for bar, reason in rows]
+
+
 def truth(symbols=SYMBOLS) -> pd.DataFrame:
-    (page,) = Sample().bars(BarRequest(tuple(symbols), "1d", FIRST, LAST))
+    (page,) = Sample().bars(BarRequest(tuple(symbols), "1d", FIRST, LAST, Sample.capabilities.offer("1d")))
     rows = page.bars.to_pandas().sort_values(["symbol", "session"], ignore_index=True)
     return rows[["session", "symbol", "open", "high", "low", "close", "volume"]]
 
@@ -80,7 +89,7 @@ def test_an_ingest_ends_equal_to_the_truth_and_tells_each_step(store):
     report, events = ingest(store, Truthful())
     assert_equals_truth(store)
     assert isinstance(events[0], Began)
-    assert [type(event) for event in events[1:]] == [Kept] * 4
+    assert [type(event) for event in events if isinstance(event, Kept | Failed)] == [Kept] * 4
     assert {symbol: tally.new for symbol, tally in report.by_symbol.items()} == {
         "AAPL": 125, "FB": 30, "IBM": 125,
     }  # fmt: skip
@@ -164,16 +173,20 @@ def test_a_vendor_that_never_answers_is_left_alone_after_three_requests(store):
         Truthful.capabilities, offers=(replace(Truthful.capabilities.offers[0], sessions_per_request=5),)
     )
     report, _ = ingest(store, vendor, symbols=("IBM",))
-    assert (len(vendor.requests), report.untried) == (3, 22)
+    assert len(vendor.requests) in (3, 4)  # one more may be on its way when the third has failed
+    assert report.untried == 25 - len(vendor.requests)
     (error,) = report.errors("again")
     assert isinstance(error, UpstreamError)
-    assert "22 further spans were not tried" in error.message
+    assert f"{report.untried} further spans were not tried" in error.message
 
 
 def test_refused_credentials_end_the_run_at_once(store):
     vendor = Failing("AAPL", ConfigError("The key is refused.", fix="set vendors.truthful.key"))
-    with pytest.raises(ConfigError, match="The key is refused"):
-        ingest(store, vendor)
+    report, _ = ingest(store, vendor)
+    (error,) = report.errors("again")
+    assert isinstance(error, ConfigError)
+    assert error.message.startswith("The key is refused. Kept 0 of")
+    assert error.fix == "set vendors.truthful.key"
     assert len(vendor.requests) == 1
     assert coverage.recent_runs(store, 1)[0].status == "failed"
 
@@ -209,9 +222,9 @@ class Generous(Truthful):
 def test_actions_of_a_symbol_that_was_not_asked_for_fail_the_step(store):
     split = CorporateAction("MSFT", "split", DAY, new_rate=Decimal(2), old_rate=Decimal(1))
     report, _ = ingest(store, Generous(split), symbols=("IBM",))
-    (failed,) = report.failed
-    assert failed.error.code == "BAD_ANSWER"
-    assert "MSFT" in failed.error.message
+    assert {failed.error.code for failed in report.failed} == {"BAD_ANSWER"}
+    assert "MSFT" in report.failed[0].error.message
+    assert report.kept == []
 
 
 def test_a_dividend_above_the_price_costs_its_symbol_only(store):
@@ -244,13 +257,13 @@ def test_a_bad_bar_is_rejected_counted_and_asked_again(store):
     assert error.details["reasons"] == {"not_positive": 1}
     vendor = Truthful()
     ingest(store, vendor)
-    assert vendor.requests == [BarRequest(("IBM",), "1d", DAY, DAY)]
+    assert vendor.requests == [BarRequest(("IBM",), "1d", DAY, DAY, vendor.capabilities.offers[0])]
     assert_equals_truth(store)
 
 
 def test_rejected_bars_are_kept_with_the_run(store):
     ingest(store, broken_on(DAY, close=float("nan")))
-    (row,) = coverage.recent_runs(store, 1)[0].counters["quarantine"]
+    (row,) = quarantined(store)
     assert (row["symbol"], row["session"], row["close"], row["reason"]) == (
         "IBM", "2012-04-05", "nan", "not_a_number",
     )  # fmt: skip
@@ -352,18 +365,30 @@ def test_a_run_that_is_stopped_keeps_whole_steps_and_says_how_many(store):
 
 
 class Interrupted(Truthful):
-    """Ctrl-C arrives while the second request is answered."""
+    """Ctrl-C arrives while the second request is answered, once the first is committed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first_is_kept = threading.Event()
 
     def answer(self, request):
         yield from super().answer(request)
         if len(self.requests) == 2:
+            self.first_is_kept.wait(10)
             raise KeyboardInterrupt
 
 
 def test_ctrl_c_within_a_request_keeps_the_steps_before(store):
-    work = Ingest(store, Interrupted(), Wish())
+    vendor = Interrupted()
+    work = Ingest(store, vendor, Wish())
+
+    def follow():
+        for event in work.apply(work.plan()):
+            if isinstance(event, Kept):
+                vendor.first_is_kept.set()
+
     with pytest.raises(KeyboardInterrupt):
-        list(work.apply(work.plan()))
+        follow()
     assert work.report.summary() == "kept 1 of 4 spans, 84 bars"
     ingest(store, Truthful())
     assert_equals_truth(store)
@@ -411,14 +436,19 @@ def test_a_plan_from_before_data_were_taken_back_is_refused(store):
         list(work.apply(made))
 
 
+def first_plan(store):
+    return Ingest(store, Truthful(), Wish()).plan()
+
+
 def test_two_at_once_wait_for_each_other_or_say_so(store):
     told: list[str] = []
-    with alone(store, "truthful wiki 1d bars", patience=0.0, on_wait=told.append):
+    with closing(Ingest(store, Truthful(), Wish(), patience=0.0).apply(first_plan(store))) as first:
+        next(first)  # it has begun, and has claimed all symbols
         work = Ingest(store, Truthful(), Wish(), patience=0.2, on_wait=told.append)
         with pytest.raises(LockedError) as caught:
             list(work.apply(work.plan()))
     assert caught.value.exit_code == 75
-    assert told == ["Another ingest of truthful wiki 1d bars is running; waiting for it to end."]
+    assert told == ["Another ingest is fetching some of these symbols; waiting for it to end."]
     ingest(store, Truthful())
     assert_equals_truth(store)
 

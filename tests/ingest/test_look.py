@@ -101,7 +101,7 @@ def test_a_large_vendor_wants_symbols_and_a_date(store):
 
 def test_last_is_the_session_that_all_are_covered_to(store):
     with pytest.raises(DataQualityError, match="Nothing is stored yet"):
-        last_covered(store, Truthful(), "1d", ("IBM",))
+        last_covered(store, Truthful(), Wish(symbols=("IBM",)))
     ingest(store, symbols=("IBM",), until=date(2012, 3, 30))
     ingest(store, symbols=("AAPL",), until=date(2012, 4, 30))
-    assert last_covered(store, Truthful(), "1d", ("AAPL", "IBM")) == date(2012, 3, 30)
+    assert last_covered(store, Truthful(), Wish(symbols=("AAPL", "IBM"))) == date(2012, 3, 30)

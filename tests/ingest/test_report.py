@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import date
 
 import pytest
 
 from qfund.errors import DataQualityError, PartialError, UpstreamError
 from qfund.ingest.plan import FetchSpan, SymbolFacts, plan
-from qfund.ingest.report import MOST_QUARANTINED, Kept, Report, Tally
+from qfund.ingest.report import Kept, Report, Tally
 from tests.ingest.test_plan import DAYS, facts, fresh
 
 STEP = FetchSpan(("A",), DAYS[0], DAYS[9], 10)
@@ -24,7 +23,10 @@ def kept(tally: Tally, **changes) -> Kept:
 
 @pytest.fixture
 def report() -> Report:
-    return Report(plan(facts(fresh("A"), sessions_per_request=10)))
+    made = plan(facts(fresh("A"), sessions_per_request=10))
+    whole = Report(made)
+    whole.add(made)
+    return whole
 
 
 def test_a_fresh_report_has_kept_nothing(report):
@@ -83,17 +85,7 @@ def test_a_run_that_kept_nothing_is_unavailable_rather_than_partial(report):
     assert (type(error), error.code) == (UpstreamError, "VENDOR_DOWN")
 
 
-def test_rejected_rows_are_kept_up_to_a_limit_and_counted_beyond(report):
-    row = {"symbol": "A", "session": str(date(2012, 1, 3)), "reason": "order"}
-    for _ in range(2):
-        report.confirm(kept(Tally(rejected=900), quarantine=[row] * 900))
-    assert len(report.counters["quarantine"]) == MOST_QUARANTINED
-    assert report.counters["rows_rejected"] == 1800
-
-
-def test_failures_in_a_row_are_those_without_an_answer(report):
-    report.fail(STEP, UpstreamError("503."))
-    report.fail(STEP, DataQualityError("a dividend above the price"))
-    assert report.in_a_row == 1
+def test_a_kept_chunk_ends_a_row_of_failures(report):
+    report.in_a_row = 2
     report.confirm(kept(Tally(new=1)))
     assert report.in_a_row == 0

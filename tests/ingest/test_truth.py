@@ -92,7 +92,7 @@ def test_stored_actions_are_the_vendors(full):
 def test_minutes_come_back_as_the_vendor_gave_them(full):
     span = {"since": date(2012, 7, 2), "until": date(2012, 7, 5)}
     bars = read_bars(full, ["AAPL", "IBM"], series=series(full, "1m"), **span)
-    pages = Sample().bars(BarRequest(("AAPL", "IBM"), "1m", *span.values()))
+    pages = Sample().bars(BarRequest(("AAPL", "IBM"), "1m", *span.values(), Sample.capabilities.offer("1m")))
     given = pd.concat([page.bars.to_pandas() for page in pages])
     ends = given.assign(time=given.ts + pd.Timedelta(minutes=1))
     wanted = ends.pivot_table(index="time", columns="symbol", values="close")

@@ -13,7 +13,9 @@ from qfund.vendors.sample import FIRST, LAST, LISTINGS, Sample
 def sample_bars(vendor: Sample) -> Bars:
     """All daily bars of the sample, unadjusted, NaN where a symbol was not listed yet."""
     symbols = tuple(listing.symbol for listing in LISTINGS)
-    request = BarRequest(symbols=symbols, timeframe="1d", since=FIRST, until=LAST)
+    request = BarRequest(
+        symbols=symbols, timeframe="1d", since=FIRST, until=LAST, offer=Sample.capabilities.offers[0]
+    )
     table = pd.concat([page.bars.to_pandas() for page in vendor.bars(request)])
     table["session"] = pd.to_datetime(table["session"])
     wide = table.pivot(index="session", columns="symbol", values=list(FIELDS))  # noqa: PD010

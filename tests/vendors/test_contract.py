@@ -45,7 +45,7 @@ class Contract:
     def test_pages_have_the_columns_and_only_the_last_has_no_cursor(self, vendor, symbols):
         for offer in vendor.capabilities.offers:
             last = self.days(vendor, offer)[-2:]
-            request = BarRequest(symbols, offer.timeframe, last[0].date(), last[1].date())
+            request = BarRequest(symbols, offer.timeframe, last[0].date(), last[1].date(), offer)
             pages = list(vendor.bars(request))
             assert [page.next_cursor is None for page in pages] == [False] * (len(pages) - 1) + [True]
             bars = pa.concat_tables([page.bars for page in pages])

@@ -31,7 +31,9 @@ def sample() -> Sample:
 
 
 def bars(sample, timeframe, since, until, symbols=SYMBOLS) -> pd.DataFrame:
-    pages = list(sample.bars(BarRequest(tuple(symbols), timeframe, since, until)))
+    pages = list(
+        sample.bars(BarRequest(tuple(symbols), timeframe, since, until, sample.capabilities.offer(timeframe)))
+    )
     assert [page.next_cursor is None for page in pages] == [False] * (len(pages) - 1) + [True]
     return pa.concat_tables([page.bars for page in pages]).to_pandas()
 
@@ -77,9 +79,9 @@ def test_closures_have_no_bars(daily):
 
 
 def test_pages_have_the_contracts_columns(sample):
-    request = BarRequest(("IBM",), "1d", date(2012, 7, 2), date(2012, 7, 3))
+    request = BarRequest(("IBM",), "1d", date(2012, 7, 2), date(2012, 7, 3), Sample.capabilities.offer("1d"))
     assert next(sample.bars(request)).bars.schema == DAILY_SCHEMA
-    request = BarRequest(("IBM",), "1m", date(2012, 7, 2), date(2012, 7, 3))
+    request = BarRequest(("IBM",), "1m", date(2012, 7, 2), date(2012, 7, 3), Sample.capabilities.offer("1m"))
     assert next(sample.bars(request)).bars.schema == MINUTE_SCHEMA
 
 

@@ -1,0 +1,146 @@
+"""How commands come to a vendor: the plug-in, its settings, and its way to the network.
+
+Promises: a key that the vendor does not know is told with the nearest right one; a secret that stands in the
+configuration itself instead of being referred to is refused. Asks the vendor nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, cast
+
+from qfund.errors import ConfigError, UsageError, did_you_mean
+
+if TYPE_CHECKING:
+    from qfund.commands.session import Session
+    from qfund.config import Secret
+    from qfund.vendors.contract import Capabilities, Setup, Vendor
+    from qfund.vendors.wire import Network
+
+_REFERENCE = re.compile(r"(?:env|file|gcp-sm|keyring):.+")
+
+
+def known(name: str | None) -> str:
+    """The name, if a vendor of it is installed; asked before anything is started for it.
+
+    Raises:
+        UsageError: no name; the message has the installed ones.
+        NotFoundError: no such vendor.
+    """
+    from qfund import plugins
+
+    if name is None:
+        installed = ", ".join(plugins.names("qfund.vendors"))
+        raise UsageError(
+            f"Which vendor? Installed: {installed}.",
+            fix="qfund ingest --vendor sample",
+            code="VENDOR_REQUIRED",
+        )
+    plugins.load("qfund.vendors", name)
+    return name
+
+
+def opened(
+    session: Session,
+    name: str,
+    *,
+    network: Network | None = None,
+    options: Mapping[str, str] | None = None,
+) -> Vendor:
+    """The vendor of a name, made with what the configuration and the command line say.
+
+    Args:
+        session: whose configuration counts.
+        name: the plug-in's name.
+        network: what its wires share; None where nothing may be sent.
+        options: what the command line says for this run, such as ``path``.
+
+    Raises:
+        UsageError: an option that the vendor does not take.
+        NotFoundError: no such vendor.
+        ConfigError: a setting that it does not have, or a secret that is not a reference.
+    """
+    from qfund import plugins
+
+    plugin = plugins.load("qfund.vendors", name)
+    made = plugin(setup(session, name, plugin.capabilities, network=network, options=options or {}))
+    return cast("Vendor", made)
+
+
+def setup(
+    session: Session,
+    name: str,
+    capabilities: Capabilities,
+    *,
+    network: Network | None,
+    options: Mapping[str, str],
+) -> Setup:
+    """What a vendor is made with: defaults, then ``[vendors.NAME]``, then the command line."""
+    from qfund.vendors.contract import Setup
+
+    said = session.settings.vendors.get(name, {})
+    settings = {one.name: one for one in capabilities.settings}
+    allowed = {one.name: one for one in capabilities.options}
+    for key in said:
+        if key not in settings:
+            raise ConfigError(
+                f"{session.settings.origins[f'vendors.{name}.{key}'].source}: the vendor {name} has no "
+                f"setting '{key}'.{did_you_mean(key, settings)}",
+                fix="qfund data vendors --settings",
+                code="UNKNOWN_SETTING",
+                details={"key": f"vendors.{name}.{key}"},
+            )
+    for key in options:
+        if key not in allowed:
+            raise UsageError(
+                f"The vendor {name} takes no --{key}.{did_you_mean(key, allowed)}",
+                fix="qfund data vendors",
+                code="UNKNOWN_OPTION",
+            )
+    values: dict[str, str] = {}
+    secrets: dict[str, Secret] = {}
+    for key, one in {**settings, **allowed}.items():
+        if one.secret:
+            secrets |= _secret(session, name, key, said.get(key), one.default)
+        elif key in options:
+            values[key] = options[key]
+        elif key in said:
+            values[key] = said[key].reveal()
+        elif one.default is not None:
+            values[key] = one.default
+    return Setup(values, secrets, network, session.cwd)
+
+
+def _secret(
+    session: Session, vendor: str, key: str, said: Secret | None, default: str | None
+) -> dict[str, Secret]:
+    """A secret's reference: as configured, else the customary variable where that is set."""
+    from qfund.config import Secret
+
+    where = f"vendors.{vendor}.{key}"
+    if said is not None:
+        if not _REFERENCE.fullmatch(said.written):
+            raise ConfigError(
+                f"{session.settings.origins[where].source}: {where} holds a secret itself; qfund takes only a "
+                "reference to it, so that it is in no file that is shared.",
+                fix=f"write env:NAME or file:PATH as {where}",
+                code="SECRET_NOT_A_REFERENCE",
+                details={"key": where},
+            )
+        return {key: said}
+    if default is None:
+        return {}
+    return {key: Secret(default, where, session.settings.project, session.environ)}
+
+
+def options(texts: list[str] | None, *, path: str | None = None) -> dict[str, str]:
+    """``--with name=value``, repeated, and ``--path``, as a vendor's options.
+
+    Raises:
+        UsageError: no ``=``, no name, or a name twice.
+    """
+    from qfund.commands.options import params
+
+    found = params(texts)
+    return {**found, "path": path} if path else found
