@@ -43,7 +43,7 @@ class CorporateAction:
     """One corporate action of one symbol.
 
     Attributes:
-        symbol: the vendor's symbol of the share it happens to; of a name change the name before.
+        symbol: the vendor's symbol on the ex-date; of a name change either symbol.
         kind: what happened; ``"split"`` (forward, reverse, stock dividend), ``"dividend"`` (cash),
             ``"spinoff"``, or one that changes no price.
         ex_date: the first session on which a buyer does not receive it.
@@ -55,6 +55,7 @@ class CorporateAction:
         price_factor: the vendor's own adjustment factor, where it publishes one: it is believed over the
             formula of `factors`. None for most vendors.
         other_symbol: spin-off: what is received; name change and merger: the symbol afterwards; else None.
+        former_symbol: name change: the symbol before, when that is not ``symbol``; else None.
         payload: what the vendor said, as JSON text; kept as it is.
         vendor_ref: the vendor's own identity of the action, stable between downloads.
         known_at: UTC instant from which a point-in-time reader may know it; None means when it is stored.
@@ -69,6 +70,7 @@ class CorporateAction:
     currency: str = "USD"
     price_factor: float | None = None
     other_symbol: str | None = None
+    former_symbol: str | None = field(default=None, compare=False)
     payload: str | None = field(default=None, compare=False)
     vendor_ref: str = field(default="", compare=False)
     known_at: datetime | None = field(default=None, compare=False)

@@ -193,12 +193,13 @@ def _table(known: Sequence[tuple[CorporateAction, int]], moment: datetime) -> pa
         values = [getattr(action, name) for action in actions]
         return pa.array([None if value is None else str(value) for value in values], pa.string())
 
-    names = ("symbol", "kind", "new_rate", "old_rate", "cash_amount", "currency", "other_symbol", "payload")
+    names = ("kind", "new_rate", "old_rate", "cash_amount", "currency", "other_symbol", "payload")
     return pa.table(
         {
             "instrument_id": pa.array([instrument for _, instrument in known], pa.int32()),
             "ex_date": pa.array([action.ex_date for action in actions], pa.date32()),
             "price_factor": pa.array([action.price_factor for action in actions], pa.float64()),
+            "symbol": pa.array([action.former_symbol or action.symbol for action in actions], pa.string()),
             "vendor_ref": text("vendor_ref"),
             "known_at": pa.array([action.known_at or moment for action in actions], INSTANT),
             **{name: text(name) for name in names},

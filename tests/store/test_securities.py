@@ -184,10 +184,10 @@ def test_a_change_of_name_that_is_told_after_the_rename_moves_it_to_its_own_day(
 
 
 def test_fb_becomes_meta_mid_range_and_stays_one_instrument_with_continuous_bars(store):
-    """Only META is known when the change of name arrives: the sessions before are asked for as FB."""
+    """Only META is known, and asked for, when the change of name arrives; sessions before are asked for as FB."""
     shelf = Shelf(store)
     shelf.ids = securities.register(store, "acme", [Listing("META", "Meta", vendor_ref="meta")])
-    shelf.act(rename(RENAMED))
+    shelf.act(rename(RENAMED, before="META", former_symbol="FB"))
     number = shelf.ids["META"]
     spans = securities.symbol_spans(store, "acme", [number], date(2022, 6, 7), date(2022, 6, 10))
     assert spans == [
