@@ -124,6 +124,8 @@ def run(
     if len(raw) == 0:
         raise DataQualityError(_empty_period(data.raw, wish), code="NO_BARS", fix="qfund data status")
     targets = decided.loc[raw.index]
+    if data.membership is not None:
+        targets = data.membership.applied(targets, raw.sessions)
     market = Market(raw=raw, actions=data.actions, delisted=dict(data.delisted))
     simulation = simulate(market, targets, wish.costs, wish.rules)
     benchmark, benchmark_name = _benchmark(market, data, wish)
@@ -148,7 +150,7 @@ def run(
             trials=len({*earlier, run_id}),
         ),
         verdict=verdict,
-        warnings=_warnings(simulation, verdict, targets, wish, data),
+        warnings=_warnings(simulation, verdict, targets, wish, data, first=raw.sessions[0].date()),
         conventions=conventions(
             simulation,
             calendar=raw.calendar,
@@ -222,11 +224,25 @@ def _identity(loaded: Loaded, strategy: Strategy, data: Data, raw: Bars, wish: W
         "benchmark": wish.benchmark,
         "benchmark_data": None if data.benchmark is None else data.benchmark.fingerprint(),
         "engine": engine_versions(),
+        **_membership(data, raw),
     }
 
 
+def _membership(data: Data, raw: Bars) -> dict[str, object]:
+    """Who could be held when; nothing where every symbol could be held always."""
+    if data.membership is None:
+        return {}
+    return {"members": data.membership.fingerprint(raw.symbols, raw.sessions)}
+
+
 def _warnings(
-    simulation: Simulation, verdict: Verdict | None, targets: pd.DataFrame, wish: Wish, data: Data
+    simulation: Simulation,
+    verdict: Verdict | None,
+    targets: pd.DataFrame,
+    wish: Wish,
+    data: Data,
+    *,
+    first: date,
 ) -> tuple[str, ...]:
     found = [*simulation.warnings, *data.untold, *remarks(targets)]
     if data.source.endswith(SYNTHETIC):
@@ -244,7 +260,9 @@ def _warnings(
     closed = int((simulation.trades["status"] == "closed").sum())
     if 0 < closed < 30:
         found.append(f"Only {closed} closed trades: too few to tell skill from luck.")
-    if wish.benchmark is None:
+    if data.membership is not None:
+        found.extend(data.membership.warnings(first))
+    elif wish.benchmark is None:
         found.append(
             "The universe is the symbols of today's choice, tested on their past: names that failed "
             "are not in it (survivorship)."

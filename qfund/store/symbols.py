@@ -73,6 +73,31 @@ def symbols_on(store: Store, vendor: str, instruments: Sequence[int], day: date)
     return {one.instrument_id: one.symbol for one in symbol_spans(store, vendor, instruments, day, day)}
 
 
+def bearers(store: Store, vendor: str, symbols: Sequence[str]) -> list[tuple[int, Naming]]:
+    """Who bore some symbols of a vendor, and when; by symbol, then day."""
+    with translated(), store.sql.connect() as connection:
+        rows = connection.exec_driver_sql(
+            "SELECT s.instrument_id, s.symbol, lower(s.valid), upper(s.valid), s.vendor_ref"
+            "  FROM sec.instrument_symbol s JOIN sec.vendor v USING (vendor_id)"
+            " WHERE v.name = %s AND s.symbol = ANY (%s)"
+            " ORDER BY s.symbol, lower(s.valid) NULLS FIRST",
+            (vendor, list(symbols)),
+        ).all()
+    return [(row[0], Naming(*row[1:])) for row in rows]
+
+
+def bearer_during(
+    known: Sequence[tuple[int, Naming]], symbol: str, since: date | None, until: date | None
+) -> int | None:
+    """The last instrument that bore a symbol within a span of days (inclusive, None for no bound)."""
+    fitting = [
+        number
+        for number, one in known
+        if one.symbol == symbol and _first(one) <= (until or date.max) and (since or date.min) <= _last(one)
+    ]
+    return fitting[-1] if fitting else None
+
+
 # ---------------------------------------------------------------- changes of name
 
 
