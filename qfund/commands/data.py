@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from qfund.commands import data_actions
 from qfund.commands.completion import complete_symbols
 from qfund.commands.options import (
     AsOfOption,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from qfund.vendors.contract import Capabilities
 
 app = typer.Typer(help="What is stored, what is missing, and who has more.", no_args_is_help=True)
+data_actions.register(app)
 
 _FIELDS = ("open", "high", "low", "close", "volume")
 

@@ -6,7 +6,9 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
+from qfund.market.sessions import sessions
 from tests.commands.lines import command, document
+from tests.support.stored import Shelf, flat
 
 __all__ = ["command"]
 
@@ -15,6 +17,13 @@ symbol,since,until
 AAPL,2000-03-01,
 fb,2012-05-18,2012-12-31
 IBM,2000-03-01,
+"""
+HOLD = """
+from qfund import Bars, Strategy
+
+class Hold(Strategy):
+    def targets(self, bars: Bars):
+        return bars.close.notna().astype(float) / bars.close.shape[1]
 """
 
 
@@ -161,3 +170,57 @@ def test_a_file_that_cannot_be_read_is_told_with_its_line(command, project, text
     code, _, err = command("universe create mine --file mine.csv")
     assert code in {2, 5}
     assert says in err
+
+
+# ---------------------------------------------------------------- in a backtest
+
+
+@pytest.fixture
+def traded(command, store, project):
+    """A strategy that holds everything, and bars of AAPL, IBM and JUNK through the first half of 2024."""
+    shelf = Shelf(store)
+    days = sessions("XNYS", date(2024, 1, 2), date(2024, 6, 28))
+    shelf.write(
+        [flat(s, day.date(), 10.0 + n % 7) for s in ("AAPL", "IBM", "JUNK") for n, day in enumerate(days)]
+    )
+    (project / "hold.py").write_text(HOLD)
+    return command
+
+
+def tested(command, line: str) -> dict:
+    code, out, err = command(f"backtest hold.py --costs none --no-report --no-check {line} --json")
+    assert code == 0, err
+    return document(out, "backtest")
+
+
+def test_todays_list_in_a_backtest_of_the_past_warns_of_survivorship_with_its_days(traded):
+    found = tested(traded, "--universe sp100")
+    assert found["data"]["symbols"] == ["AAPL", "IBM"]
+    [told] = [one for one in found["warnings"] if "Survivorship" in one]
+    assert "who was in sp100 is known from 2026-08-02 on, and this backtest begins on 2024-01-02" in told
+    assert any("99 of 101 members of sp100 are left out" in one for one in found["warnings"])
+
+
+def test_a_member_is_sold_when_it_leaves_and_the_command_repeats_the_run(traded, project):
+    (project / "mine.csv").write_text("symbol,since,until\nAAPL,2023-01-03,\nIBM,2023-01-03,2024-03-28\n")
+    traded("universe create mine --file mine.csv")
+    found = tested(traded, "--universe mine")
+    assert not [one for one in found["warnings"] if "urvivorship" in one]
+    held = document(traded(f"runs show {found['data']['run_id']} --json")[1], "runs.show")["data"][
+        "positions"
+    ]
+    assert [one["symbol"] for one in held] == ["AAPL"]
+    repeat = found["data"]["repeat"]
+    assert "--universe mine" in repeat
+    again = document(traded(repeat.removeprefix("qfund ") + " --no-report --no-check --json")[1], "backtest")
+    assert again["data"]["run_id"] == found["data"]["run_id"]
+    assert tested(traded, "--symbols AAPL,IBM")["data"]["run_id"] != found["data"]["run_id"]
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "name"),
+    [("--universe sp10", 11, "UNKNOWN_UNIVERSE"), ("--universe sp100 --symbols AAPL", 2, "TWO_LISTS")],
+)
+def test_a_backtest_refuses_a_universe_that_is_not_there_or_not_alone(traded, line, code, name):
+    found = traded(f"backtest hold.py {line} --json")
+    assert (found[0], document(found[1], "backtest")["errors"][0]["code"]) == (code, name)
