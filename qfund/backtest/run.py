@@ -123,9 +123,7 @@ def run(
     raw = data.raw.between(wish.since, wish.until)
     if len(raw) == 0:
         raise DataQualityError(_empty_period(data.raw, wish), code="NO_BARS", fix="qfund data status")
-    targets = decided.loc[raw.index]
-    if data.membership is not None:
-        targets = data.membership.applied(targets, raw.sessions)
+    targets = _permitted(decided.loc[raw.index], data, raw)
     market = Market(raw=raw, actions=data.actions, delisted=dict(data.delisted))
     simulation = simulate(market, targets, wish.costs, wish.rules)
     benchmark, benchmark_name = _benchmark(market, data, wish)
@@ -226,6 +224,11 @@ def _identity(loaded: Loaded, strategy: Strategy, data: Data, raw: Bars, wish: W
         "engine": engine_versions(),
         **_membership(data, raw),
     }
+
+
+def _permitted(targets: pd.DataFrame, data: Data, raw: Bars) -> pd.DataFrame:
+    """The targets, zero for what is no member of the universe."""
+    return targets if data.membership is None else data.membership.applied(targets, raw.sessions)
 
 
 def _membership(data: Data, raw: Bars) -> dict[str, object]:

@@ -137,11 +137,9 @@ def from_vendor(session: Session, name: str, *, today: date) -> Roll:
 
 def _spell(listing: Listing) -> Iterator[Member]:
     """When a listing was one; a delisted one without a last day cannot be placed."""
-    from qfund.store.registering import INACTIVE
     from qfund.store.universes import Member
 
-    inactive = listing.status is not None and listing.status.status == INACTIVE
-    if listing.delisted_on is not None or not inactive:
+    if listing.delisted_on is not None or not listing.gone:
         yield Member(listing.symbol, listing.listed_on, listing.delisted_on)
 
 

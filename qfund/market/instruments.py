@@ -63,3 +63,9 @@ class Listing:
     delisted_on: date | None = None
     vendor_ref: str | None = None
     status: Status | None = field(default=None, compare=False)
+
+    @property
+    def gone(self) -> bool:
+        """Whether it cannot be traded any more: it has a last session, or its status is ``inactive``."""
+        inactive = self.status is not None and self.status.status == "inactive"
+        return inactive or self.delisted_on is not None

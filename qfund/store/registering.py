@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
     from qfund.store.database import Store
 
-INACTIVE = "inactive"  # a status that says an instrument cannot be traded any more
-
 
 @dataclass(frozen=True)
 class _Known:
@@ -90,17 +88,14 @@ def register(
         desk = _Desk(connection, number, known, today)
         ids: dict[str, int] = {}
         found = []
-        for one in sorted(listings, key=_gone):  # those that can be traded take their symbols first
+        for one in sorted(
+            listings, key=lambda one: one.gone
+        ):  # those that can be traded take their symbols first
             instrument = desk.registered(one)
             found.append((instrument, one.status))
             ids.setdefault(one.symbol, instrument)
         write_statuses(connection, number, {i: status for i, status in reversed(found) if status is not None})
         return {one.symbol: ids[one.symbol] for one in listings}
-
-
-def _gone(one: Listing) -> bool:
-    inactive = one.status is not None and one.status.status == INACTIVE
-    return one.delisted_on is not None or inactive
 
 
 def _key(listing: Listing) -> tuple[str, str]:
@@ -190,7 +185,7 @@ class _Desk:
         for other in self._known.get(("symbol", one.symbol), []):
             if other.until is not None or not _overlap(other, one):
                 continue
-            if not _gone(one):
+            if not one.gone:
                 since = since or self._today
                 self._bound(other, until=since)
             elif one.delisted_on is None:
