@@ -187,14 +187,14 @@ def traded(command, store, project):
     return command
 
 
-def tested(command, line: str) -> dict:
+def backtested(command, line: str) -> dict:
     code, out, err = command(f"backtest hold.py --costs none --no-report --no-check {line} --json")
     assert code == 0, err
     return document(out, "backtest")
 
 
 def test_todays_list_in_a_backtest_of_the_past_warns_of_survivorship_with_its_days(traded):
-    found = tested(traded, "--universe sp100")
+    found = backtested(traded, "--universe sp100")
     assert found["data"]["symbols"] == ["AAPL", "IBM"]
     [told] = [one for one in found["warnings"] if "Survivorship" in one]
     assert "who was in sp100 is known from 2026-08-02 on, and this backtest begins on 2024-01-02" in told
@@ -204,7 +204,7 @@ def test_todays_list_in_a_backtest_of_the_past_warns_of_survivorship_with_its_da
 def test_a_member_is_sold_when_it_leaves_and_the_command_repeats_the_run(traded, project):
     (project / "mine.csv").write_text("symbol,since,until\nAAPL,2023-01-03,\nIBM,2023-01-03,2024-03-28\n")
     traded("universe create mine --file mine.csv")
-    found = tested(traded, "--universe mine")
+    found = backtested(traded, "--universe mine")
     assert not [one for one in found["warnings"] if "urvivorship" in one]
     held = document(traded(f"runs show {found['data']['run_id']} --json")[1], "runs.show")["data"][
         "positions"
@@ -214,7 +214,7 @@ def test_a_member_is_sold_when_it_leaves_and_the_command_repeats_the_run(traded,
     assert "--universe mine" in repeat
     again = document(traded(repeat.removeprefix("qfund ") + " --no-report --no-check --json")[1], "backtest")
     assert again["data"]["run_id"] == found["data"]["run_id"]
-    assert tested(traded, "--symbols AAPL,IBM")["data"]["run_id"] != found["data"]["run_id"]
+    assert backtested(traded, "--symbols AAPL,IBM")["data"]["run_id"] != found["data"]["run_id"]
 
 
 @pytest.mark.parametrize(
