@@ -49,6 +49,7 @@ REASONS = {
 LEFT_OUT = {
     "outside_hours": "minutes outside the hours that are kept",
     "not_final": "bars that are not over yet",
+    "given_up": "bars of a time for which a person accepted another",
 }
 """Why a row can be left out although nothing is wrong with it: code → words."""
 
@@ -152,6 +153,33 @@ def rejected_too(checked: Checked, reasons: Mapping[str, np.ndarray]) -> Checked
     rejected = pa.concat_tables([checked.rejected, more]).sort_by(keys).combine_chunks()
     good = checked.good.filter(pa.array(~bad)).combine_chunks()
     return Checked(good, rejected, checked.repeated, checked.left_out)
+
+
+def pardoned(checked: Checked, accepted: pa.Table) -> Checked:
+    """The same answer with those rejected rows good that a person accepted before, just as they are.
+
+    Args:
+        checked: an answer.
+        accepted: bars in the columns of the vendor contract. What else came for their times is given up.
+    """
+    if not len(accepted) or not len(checked.rejected):
+        return checked
+    names = checked.good.column_names
+    known = {tuple(row[name] for name in names) for row in accepted.to_pylist()}
+    times = {row[: len(names) - 5] for row in known}
+    rows = [tuple(row[name] for name in names) for row in checked.rejected.to_pylist()]
+    fit = np.array([row in known for row in rows], dtype=bool)
+    given_up = np.array([row[: len(names) - 5] in times for row in rows], dtype=bool) & ~fit
+    if not fit.any() and not given_up.any():
+        return checked
+    more = checked.rejected.filter(pa.array(fit)).select(names)
+    keys = [(name, "ascending") for name in names[:-5]]
+    good = pa.concat_tables([checked.good, more]).sort_by(keys).combine_chunks()
+    rejected = checked.rejected.filter(pa.array(~(fit | given_up))).combine_chunks()
+    left_out = dict(checked.left_out)
+    if given_up.any():
+        left_out["given_up"] = left_out.get("given_up", 0) + int(given_up.sum())
+    return Checked(good, rejected, checked.repeated, left_out)
 
 
 # ---------------------------------------------------------------- each row for itself

@@ -93,7 +93,7 @@ def look(store: Store, vendor: Vendor, wish: Wish, *, now: datetime) -> Facts:
         DataQualityError: none of the symbols was listed in the span.
     """
     offer = offered(vendor, wish)
-    last, going_on = _last_sessions(offer, now)
+    last, going_on = last_sessions(offer, now)
     span = (offer.first, offer.last or last)
     asked = _asked(vendor, offer, wish, span, going_on)
     listings, unknown = listed(store, vendor, wish.symbols)
@@ -113,6 +113,7 @@ def look(store: Store, vendor: Vendor, wish: Wish, *, now: datetime) -> Facts:
         bars_per_session=_bars_per_session(offer, span[1]),
         recent=_recent(offer, span[1], offer.reread if wish.reread is None else wish.reread),
         going_on=going_on if going_on is not None and asked[0] <= going_on <= asked[1] else None,
+        open_ended=offer.last is None,
         refresh=wish.refresh,
         unknown=unknown,
     )
@@ -325,7 +326,7 @@ def _lifetime(symbol: SymbolFacts) -> str:
     return f"{symbol.symbol} {began}{ended}"
 
 
-def _last_sessions(offer: Offer, now: datetime) -> tuple[date, date | None]:
+def last_sessions(offer: Offer, now: datetime) -> tuple[date, date | None]:
     """The last session that closed long enough ago to be final, and the minute series' session after it.
 
     The second is None for daily bars, and when no bar of that session can be over yet.

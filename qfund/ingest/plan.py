@@ -65,6 +65,7 @@ class Facts:
         bars_per_session: most bars of a symbol in a session.
         recent: sessions from this day on are read again also when they are covered; None for none.
         going_on: the session that is not over yet, if its bars so far are wanted.
+        open_ended: whether the vendor's span grows with time.
         refresh: whether everything asked for is read again, covered or not.
         unknown: symbols asked for that the vendor does not know.
     """
@@ -81,6 +82,7 @@ class Facts:
     bars_per_session: int = 1
     recent: date | None = None
     going_on: date | None = None
+    open_ended: bool = False
     refresh: bool = False
     unknown: tuple[str, ...] = ()
 
@@ -156,7 +158,16 @@ def renewed(made: Plan, again: Facts) -> Plan:
 
 
 def _question(facts: Facts) -> Facts:
-    """The facts without coverage, and without the numbers that another run may have given meanwhile."""
+    """The facts without coverage, without the numbers that another run may have given, and without the time."""
+    if facts.open_ended:
+        facts = replace(
+            facts,
+            asked=(facts.asked[0], facts.asked[0]),
+            offered=(facts.offered[0], facts.offered[0]),
+            sessions=(),
+            recent=None,
+            going_on=None,
+        )
     return replace(facts, symbols=tuple(replace(one, covered=(), instrument=None) for one in facts.symbols))
 
 

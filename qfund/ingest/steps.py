@@ -18,6 +18,7 @@ from pyarrow import compute
 
 from qfund.errors import BadRequestError, QfundError, UpstreamError
 from qfund.ingest.check import Checked, check, conformed
+from qfund.ingest.look import last_sessions
 from qfund.ingest.plan import Facts, FetchSpan, Span, spans_of
 from qfund.ingest.report import Kept, Report, Tally
 from qfund.market.actions import CorporateAction
@@ -41,10 +42,13 @@ class Answer:
     Attributes:
         checked: its rows, sorted into what is fit and what is not.
         pages: of how many pages it came.
+        final: the last session that was over and final by the vendor's clock when the answer was whole; later
+            ones are never covered by it, whatever the plan's clock said.
     """
 
     checked: Checked
     pages: int
+    final: date
 
 
 @dataclass(frozen=True)
@@ -104,7 +108,9 @@ def ask(
         tables = _tables(vendor, request, tell)
     except _ForgottenCursorError:
         tables = _tables(vendor, request, tell)
-    return Answer(check(pa.concat_tables(tables), request, now=clock()), len(tables))
+    now = clock()
+    checked = check(pa.concat_tables(tables), request, now=now)
+    return Answer(checked, len(tables), offer.last or last_sessions(offer, now)[0])
 
 
 class _ForgottenCursorError(BadRequestError):
@@ -154,7 +160,8 @@ def commit(target: Target, step: FetchSpan, answer: Answer, report: Report) -> K
     """
     days = tuple(day for day in target.facts.sessions if step.since <= day <= step.until)
     rejected = rejected_days(answer.checked.rejected)
-    covers = {} if step.unfinished else fit_spans(step.symbols, days, rejected)
+    final = tuple(day for day in days if day <= answer.final)
+    covers = {} if step.unfinished else fit_spans(step.symbols, final, rejected)
     ids = target.instruments(step)
     with target.store.transaction() as connection:
         written = {

@@ -124,6 +124,16 @@ def _series(row: Any, timeframe: Timeframe) -> Series:
     return Series(row[0], row[1], row[2], row[3], row[4], timeframe, row[5], row[6])
 
 
+def by_number(store: Store, source_id: int, timeframe: Timeframe) -> Series:
+    """The series of a source's number. Raises LookupError when there is none."""
+    with translated(), store.sql.connect() as connection:
+        rows = connection.exec_driver_sql(_SOURCE + " ORDER BY s.source_id").all()
+    row = next((one for one in rows if one[0] == source_id), None)
+    if row is None:
+        raise LookupError(f"there is no source {source_id}")
+    return _series(row, timeframe)
+
+
 def sources(store: Store, timeframe: Timeframe) -> list[Series]:
     """The series of a timeframe that were ever written to, in the order they were first stored."""
     with translated(), store.sql.connect() as connection:

@@ -1,4 +1,4 @@
-"""A fake in a process of its own: ``python -m qfund.testing MODULE:FACTORY [--port N]``.
+"""A fake in a process of its own: ``python -m qfund.testing MODULE:FACTORY [WORD …]``.
 
 Prints its address as the first line and serves until its standard input ends. The log can be read at
 ``/_fake/log``; `qfund.testing.process` does both ends.
@@ -16,12 +16,12 @@ from qfund.testing.vendor import Factory
 def main() -> None:
     """See the module."""
     parser = argparse.ArgumentParser(prog="python -m qfund.testing", description="Serve a fake vendor.")
-    parser.add_argument("factory", help="MODULE:FACTORY, a function without arguments that makes the fake")
-    parser.add_argument("--port", type=int, default=0, help="0 picks a free one")
+    parser.add_argument("factory", help="MODULE:FACTORY, a function that makes the fake")
+    parser.add_argument("word", nargs="*", help="what the function is called with")
     words = parser.parse_args()
     module, _, name = words.factory.partition(":")
     factory: Factory = getattr(importlib.import_module(module), name)
-    fake = factory().start(words.port)
+    fake = factory(*words.word).start()
     sys.stdout.write(f"{fake.url}\n")
     sys.stdout.flush()
     sys.stdin.read()

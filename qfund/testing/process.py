@@ -19,12 +19,14 @@ class Separate:
     """A fake that a factory makes in another process.
 
     Args:
-        factory: ``module:function`` without arguments, see `qfund.testing.vendor.Factory`; the module must be
-            on ``PYTHONPATH``.
+        factory: ``module:function``, see `qfund.testing.vendor.Factory`; the module must be on
+            ``PYTHONPATH``.
+        words: what the function is called with.
     """
 
-    def __init__(self, factory: str) -> None:
-        self._words = [sys.executable, "-m", "qfund.testing", factory]
+    def __init__(self, factory: str, *words: str) -> None:
+        self._factory = factory
+        self._words = [sys.executable, "-m", "qfund.testing", factory, *words]
         self._process: subprocess.Popen[str] | None = None
         self.url = ""
 
@@ -40,7 +42,8 @@ class Separate:
         assert self._process.stdout is not None  # noqa: S101 - as asked
         self.url = self._process.stdout.readline().strip()
         if not self.url:
-            raise RuntimeError(f"The fake of {self._words[-1]} ended with {self._process.wait()}.")
+            self._process.communicate()
+            raise RuntimeError(f"The fake of {self._factory} ended with {self._process.returncode}.")
         return self
 
     def log(self) -> Log:

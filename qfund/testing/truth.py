@@ -104,6 +104,8 @@ class Truth:
         self.filed: list[Filed] = []
         self.closed: set[date] = set()
         self.early: dict[date, time] = {}
+        self._by_key: dict[str, Instrument] = {}
+        self._by_symbol: dict[str, list[Instrument]] = {}
         self._series: dict[tuple[str, Timeframe], Series] = {}
         self._corrections: dict[tuple[str, Timeframe], list[_Correction]] = {}
         self._seen: dict[tuple[str, Timeframe, tuple[int, ...]], Series] = {}
@@ -116,9 +118,12 @@ class Truth:
         Raises:
             ValueError: one of that key is there.
         """
-        if any(known.key == instrument.key for known in self.instruments):
+        if instrument.key in self._by_key:
             raise ValueError(f"There is an instrument '{instrument.key}' already.")
         self.instruments.append(instrument)
+        self._by_key[instrument.key] = instrument
+        for symbol in dict.fromkeys(name.symbol for name in instrument.dated_names):
+            self._by_symbol.setdefault(symbol, []).append(instrument)
         return instrument
 
     def bars(self, key: str, timeframe: Timeframe, rows: Iterable[Row] | Series) -> None:
@@ -205,11 +210,15 @@ class Truth:
 
     def instrument(self, key: str) -> Instrument:
         """The instrument of a key. Raises KeyError."""
-        return next(known for known in self.instruments if known.key == key) if self._has(key) else _no(key)
+        return self._by_key[key]
+
+    def named(self, symbol: str) -> list[Instrument]:
+        """Who has or had a symbol."""
+        return self._by_symbol.get(symbol, [])
 
     def holder(self, symbol: str, day: date) -> Instrument | None:
         """Who has a symbol on a day, see `instruments.holder`."""
-        return holder(self.instruments, symbol, day)
+        return holder(self.named(symbol), symbol, day)
 
     def sessions(self, calendar: str, since: date, until: date) -> list[Session]:
         """The days of trading in ``[since, until]``, overrides applied; ``24/7`` is every UTC day."""
@@ -280,11 +289,8 @@ class Truth:
 
     # --- inside
 
-    def _has(self, key: str) -> bool:
-        return any(known.key == key for known in self.instruments)
-
     def _known(self, key: str) -> Instrument:
-        return self.instrument(key) if self._has(key) else self.add(Instrument(key))
+        return self._by_key[key] if key in self._by_key else self.add(Instrument(key))
 
     def _correct(self, key: str, timeframe: Timeframe, correction: _Correction) -> None:
         self._corrections.setdefault((key, timeframe), []).append(correction)
@@ -299,10 +305,6 @@ class Truth:
             return session
         closes = datetime.combine(session.day, early, NEW_YORK).astimezone(UTC)
         return Session(session.day, session.opens, closes)
-
-
-def _no(key: str) -> Instrument:
-    raise KeyError(f"There is no instrument '{key}'.")
 
 
 def _extended(session: Session) -> tuple[datetime, datetime]:

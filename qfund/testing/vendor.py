@@ -331,5 +331,5 @@ class FakeVendor:
             self.judge()
 
 
-Factory = Callable[[], FakeVendor]
-"""What makes a fake in another process."""
+Factory = Callable[..., FakeVendor]
+"""What makes a fake in another process, from words."""

@@ -93,7 +93,7 @@ class Transport:
         import httpx
 
         total = min(within, self._patience.total)
-        client = self._opened()
+        client = self.open()
         started = time.monotonic()
         self._hour.until = started + total
         try:
@@ -105,18 +105,19 @@ class Transport:
         finally:
             self._hour.until = None
 
+    def open(self) -> httpx.Client:
+        """Load what a first request needs, which takes a moment; `get` does it if nobody did."""
+        with self._lock:
+            if self._client is None:
+                self._client = self._connected()
+            return self._client
+
     def close(self) -> None:
         """Close what is kept alive; a later `get` opens it again."""
         with self._lock:
             client, self._client = self._client, None
         if client is not None:
             client.close()
-
-    def _opened(self) -> httpx.Client:
-        with self._lock:
-            if self._client is None:
-                self._client = self._connected()
-            return self._client
 
     def _connected(self) -> httpx.Client:
         import logging

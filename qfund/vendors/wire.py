@@ -225,6 +225,7 @@ class Wire:
 
     def _send(self, path: str, query: Mapping[str, str], *, retried: bool) -> Raw | Broken:
         network = self._network
+        self._transport.open()  # before the pace: who has a slot must send at once
         self._pace.wait()
         rest = self._blocked - network.monotonic()
         if rest > 0:  # a pace that does not know of blocks

@@ -19,7 +19,7 @@ import numpy as np
 
 from qfund.market.bars import Timeframe
 from qfund.testing import Answer, Clock, FakeVendor, Instrument, Request, Truth
-from qfund.testing.paging import Asked, Cut, Paging, TokenError, Told
+from qfund.testing.paging import Asked, Cut, Paging, TokenError
 from qfund.testing.series import Series, stamp
 from tests.support import alpaca_bars, alpaca_reference, openapi
 from tests.support.alpaca_bars import NEW_YORK, RefusedError
@@ -43,6 +43,7 @@ class FakeAlpaca(FakeVendor):
         truth: what is true; shares are ``kind="equity"`` or ``"etf"``, crypto pairs ``kind="crypto"``.
         plan: ``basic`` has no right to the consolidated tape of the last 15 minutes.
         checked: whether requests and answers are checked against the descriptions (benchmarks switch it off).
+        remembers: whether the same words get the same bytes again, for benchmarks: nothing may change then.
         options: see `FakeVendor`.
     """
 
@@ -56,6 +57,7 @@ class FakeAlpaca(FakeVendor):
         *,
         plan: Literal["basic", "plus"] = "basic",
         checked: bool = True,
+        remembers: bool = False,
         **options: Any,
     ) -> None:
         super().__init__(truth, **options)
@@ -64,6 +66,8 @@ class FakeAlpaca(FakeVendor):
         self._checked = checked
         if checked:
             openapi.wheel()
+        self._remembered: dict[object, Answer] | None = {} if remembers else None
+        self._joined: dict[object, tuple[list[Series], Series]] = {}
         self._rendered: dict[tuple[int, bool], tuple[Series, list[bytes]]] = {}
         self._thinned: dict[int, tuple[Series, Series]] = {}
 
@@ -72,10 +76,16 @@ class FakeAlpaca(FakeVendor):
     def answer(self, request: Request) -> Answer:
         if request.method != "GET":
             return self.error(405, "method not allowed")
+        words = (request.path, *sorted(request.params.items()))
+        if self._remembered is not None and words in self._remembered:
+            return self._remembered[words]
         try:
-            return self._route(request)
+            found = self._route(request)
         except RefusedError as refused:
             return self.error(refused.status, refused.message)
+        if self._remembered is not None and not request.faults:
+            self._remembered[words] = found
+        return found
 
     def _route(self, request: Request) -> Answer:
         path = request.path
@@ -210,19 +220,24 @@ class FakeAlpaca(FakeVendor):
         self, request: Request, symbol: str, timeframe: Timeframe
     ) -> tuple[Series, Instrument | None]:
         """Bars under exactly this symbol at their own time, of whomever."""
-        found, last = Series.empty(), None
-        for who in self.truth.instruments:
-            for name in who.dated_names:
-                if name.symbol != symbol:
-                    continue
-                last = who
-                series = self.truth.series(who.key, timeframe, request.moment)
-                day = 1 if timeframe == "1d" else 86_400
-                first = int(np.searchsorted(series.times, stamp(name.since) * day)) if name.since else 0
-                until = name.until or who.delisted_on
-                stop = int(np.searchsorted(series.times, (stamp(until) + 1) * day)) if until else len(series)
-                found = found.joined(Series(series.times[first:stop], series.values[first:stop]))
-        return found, last
+        found, parts, last = Series.empty(), [], None
+        names = [
+            (who, name)
+            for who in self.truth.named(symbol)
+            for name in who.dated_names
+            if name.symbol == symbol
+        ]
+        told = [self.truth.series(who.key, timeframe, request.moment) for who, _ in names]
+        where = (symbol, timeframe, *map(id, told))
+        for (who, name), series in zip(names, told, strict=True):
+            last = who
+            day = 1 if timeframe == "1d" else 86_400
+            first = int(np.searchsorted(series.times, stamp(name.since) * day)) if name.since else 0
+            until = name.until or who.delisted_on
+            stop = int(np.searchsorted(series.times, (stamp(until) + 1) * day)) if until else len(series)
+            found = found.joined(Series(series.times[first:stop], series.values[first:stop]))
+            parts.append(series)  # kept, so that its id stays its own
+        return self._joined.setdefault(where, (parts, found))[1], last
 
     def _told(self, page: Cut, symbol: str | None, *, daily: bool, crypto: bool) -> Answer:
         exact = page.told is None
@@ -253,10 +268,7 @@ class FakeAlpaca(FakeVendor):
         where = (id(series), crypto)
         found = self._rendered.get(where)
         if found is None:
-            rows = zip(series.times.tolist(), series.values.tolist(), strict=True)
-            made = [
-                alpaca_bars.bar(Told("", time, values), daily=daily, crypto=crypto) for time, values in rows
-            ]
+            made = alpaca_bars.written(series, daily=daily, crypto=crypto)
             found = self._rendered[where] = (series, made)  # the series is kept, so that its id stays its own
         return found[1]
 
@@ -329,10 +341,10 @@ def _is_data(path: str) -> bool:
     return path.startswith(("/v2/stocks", "/v1beta3", "/v1/"))
 
 
-def large(symbols: int = 500, day: str = "2024-03-07") -> FakeAlpaca:
-    """A fake for benchmarks, for a process of its own: one session of minute bars of many symbols."""
+def large(symbols: str = "500", day: str = "2024-03-07") -> FakeAlpaca:
+    """A fake for benchmarks, for a process of its own: one session of minute bars of S0000, S0001, …"""
     truth, on = Truth(), date.fromisoformat(day)
-    for number in range(symbols):
+    for number in range(int(symbols)):
         truth.walk(f"S{number:04d}", "1m", on, on)
     clock = Clock(datetime.combine(on + timedelta(days=2), datetime.min.time(), UTC))
-    return FakeAlpaca(truth, clock=clock, checked=False, compress=False)
+    return FakeAlpaca(truth, clock=clock, checked=False, remembers=True, compress=False)

@@ -215,6 +215,7 @@ def _asset_of(who: Instrument) -> dict[str, Any]:
         "marginable": listed and not crypto,
         "shortable": listed and not crypto,
         "fractionable": listed,
+        "easy_to_borrow": listed and not crypto,  # left the description, yet the client wants it
     }
     if crypto:
         return {
@@ -226,7 +227,6 @@ def _asset_of(who: Instrument) -> dict[str, Any]:
     return {
         **told,
         "borrow_status": "easy_to_borrow" if listed else "hard_to_borrow",
-        "easy_to_borrow": listed,
         "maintenance_margin_requirement": 30,
         "margin_requirement_long": "30",
         "margin_requirement_short": "30",

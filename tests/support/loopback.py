@@ -19,8 +19,9 @@ Act = Callable[[socket.socket], bool]
 
 @dataclass(frozen=True)
 class Asked:
-    """A request as it arrived."""
+    """A request as it arrived, ``at`` the monotonic clock."""
 
+    at: float
     method: str
     target: str
     headers: dict[str, str]
@@ -45,12 +46,13 @@ class Loopback:
                     return
 
     def _next(self, head: str, number: int) -> Act:
+        at = time.monotonic()
         first, *lines = head.split("\r\n")
         method, target, _ = first.split(" ")
         headers = dict(line.split(": ", 1) for line in lines if line)
         with self._lock:
             self.asked.append(
-                Asked(method, target, {name.lower(): text for name, text in headers.items()}, number)
+                Asked(at, method, target, {name.lower(): text for name, text in headers.items()}, number)
             )
             return self.acts[min(len(self.asked), len(self.acts)) - 1]
 

@@ -434,9 +434,11 @@ def test_429_is_no_attempt_but_not_for_ever_either():
 
 
 def test_a_wait_beyond_the_end_of_the_run_ends_it_at_once():
-    with rigged(throttled(retry_after="600"), left=500) as (server, rig):
-        with pytest.raises(TimeoutExpiredError, match="asks to wait"):
-            rig.get()
+    with (
+        rigged(throttled(retry_after="600"), left=500) as (server, rig),
+        pytest.raises(TimeoutExpiredError, match="asks to wait"),
+    ):
+        rig.get()
     assert (len(server.asked), rig.time.slept) == (1, [])
 
 

@@ -98,18 +98,31 @@ LANGUAGE sql STABLE AS $$
 
 CREATE TABLE sec.quarantine (
   quarantine_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-  ingest_run_id integer NOT NULL REFERENCES ops.ingest_run,
+  ingest_run_id integer NOT NULL REFERENCES ops.ingest_run,   -- that brought it first
+  last_run_id  integer NOT NULL REFERENCES ops.ingest_run,    -- that brought it last
   source_id    smallint NOT NULL REFERENCES sec.source,
   timeframe    text NOT NULL CHECK (timeframe IN ('1d','1m')),
   instrument_id integer REFERENCES sec.instrument,   -- NULL: a symbol that was not asked for
   symbol       text,
   session      date,
-  ts           timestamptz,
+  ts           timestamptz,              -- minute bars: their start
   reason       text NOT NULL,
-  bar          jsonb NOT NULL,           -- the row as it came
-  seen_at      timestamptz NOT NULL DEFAULT now(),
-  released_at  timestamptz);             -- a later answer was fit, or a person accepted the bar
-CREATE INDEX quarantine_open ON sec.quarantine (source_id, timeframe, instrument_id, session) WHERE released_at IS NULL;
+  variant      text NOT NULL DEFAULT '', -- of bars that conflict: a digest, so that each of them is kept
+  bar          jsonb NOT NULL,           -- open, high, low, close, volume as they came last; "NaN" as text
+  whole        boolean NOT NULL DEFAULT true,   -- whether all that was rejected of the session is kept
+  times_seen   integer NOT NULL DEFAULT 1,
+  first_seen_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+  seen_at      timestamptz NOT NULL DEFAULT clock_timestamp(),
+  released_at  timestamptz,
+  released_by  text CHECK (released_by IN ('answer','person','other')),
+  -- answer: a later answer was fit; person: accepted as it came; other: another bar of its time was accepted
+  CHECK ((released_at IS NULL) = (released_by IS NULL)));
+-- The same bad row seen again is the same row.
+CREATE UNIQUE INDEX quarantine_once ON sec.quarantine (
+  source_id, timeframe, coalesce(instrument_id, 0), coalesce(session, '-infinity'::date),
+  coalesce(ts, '-infinity'::timestamptz), coalesce(symbol, ''), reason, variant) WHERE released_at IS NULL;
+CREATE INDEX quarantine_by_run ON sec.quarantine (last_run_id);
+CREATE INDEX quarantine_accepted ON sec.quarantine (source_id, timeframe, session) WHERE released_by = 'person';
 
 -- Bars of a series that another series had: provenance bar by bar.
 CREATE TABLE sec.repair (
@@ -122,7 +135,7 @@ CREATE TABLE sec.repair (
   from_instrument_id integer NOT NULL REFERENCES sec.instrument,
   ingest_run_id integer NOT NULL REFERENCES ops.ingest_run,
   repaired_at  timestamptz NOT NULL DEFAULT now(),
-  PRIMARY KEY (instrument_id, source_id, timeframe, session));
+  PRIMARY KEY (instrument_id, source_id, timeframe, session, from_source_id));
 
 -- ------------------------------------------------------------ who is asked how often
 
@@ -135,14 +148,18 @@ CREATE TABLE ops.ingest_claim (
   claimed_at   timestamptz NOT NULL DEFAULT now(),
   PRIMARY KEY (source_id, timeframe, instrument_id));
 
--- One bucket for each account of a vendor, shared by all processes on all machines.
+-- One bucket for each account of a vendor, shared by all processes on all machines. Room in the page lets the one
+-- row be renewed thousands of times a minute without touching its index.
 CREATE TABLE ops.pace (
   account      text PRIMARY KEY,         -- vendor, host and a digest of the key; never the key
-  requests     integer NOT NULL CHECK (requests > 0),        -- allowed in a window
+  requests     integer NOT NULL CHECK (requests > 0),        -- allowed in any window
   seconds      double precision NOT NULL CHECK (seconds > 0),
-  next_at      timestamptz NOT NULL DEFAULT '-infinity',     -- when the next request may leave
+  every        double precision NOT NULL CHECK (every > 0),  -- seconds between two requests in the long run
+  slack        double precision NOT NULL CHECK (slack >= 0), -- seconds that an idle account may catch up at once
+  next_at      timestamptz NOT NULL DEFAULT '-infinity',     -- all slots before are given away, but for the slack
   blocked_until timestamptz NOT NULL DEFAULT '-infinity',    -- the vendor's own word
-  updated_at   timestamptz NOT NULL DEFAULT now());
+  told_at      timestamptz,              -- when the vendor told this rate; NULL: as declared
+  updated_at   timestamptz NOT NULL DEFAULT now()) WITH (fillfactor = 10);
 
 CREATE TABLE ops.request_ledger (
   vendor       text NOT NULL,

@@ -1,0 +1,152 @@
+"""The account of each instrument of a series: what was asked, what is there, what is in quarantine.
+
+Promises: reads only, one instrument after the other, so that memory stays small whatever is stored; the
+sessions come as arrays of days.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import date
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+
+from qfund.store.faults import translated
+from qfund.store.sources import Series
+
+if TYPE_CHECKING:
+    from qfund.store.database import Store
+
+Span = tuple[date, date]
+
+
+@dataclass(frozen=True)
+class Holder:
+    """An instrument that a series was asked for.
+
+    Attributes:
+        instrument_id: its number.
+        symbol: its newest symbol.
+        listed_on: first session it could trade, None when unknown.
+        delisted_on: last session it could trade, None while listed.
+        covered: inclusive spans of sessions that were asked, answered and fit, increasing.
+        doubtful: sessions with bars in quarantine, int32 days since 1970-01-01, increasing.
+    """
+
+    instrument_id: int
+    symbol: str
+    listed_on: date | None
+    delisted_on: date | None
+    covered: tuple[Span, ...]
+    doubtful: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Account:
+    """What is there of one instrument.
+
+    Attributes:
+        holder: whose.
+        sessions: sessions with a bar, int32 days since 1970-01-01, increasing.
+        bars: how many bars each of them has, int64.
+    """
+
+    holder: Holder
+    sessions: np.ndarray
+    bars: np.ndarray
+
+
+_HOLDERS = """
+SELECT k.instrument_id, n.symbol, i.listed_on, i.delisted_on,
+       (SELECT array_agg(lower(r) ORDER BY r) FROM unnest(k.sessions) r),
+       (SELECT array_agg(upper(r) - 1 ORDER BY r) FROM unnest(k.sessions) r),
+       (SELECT array_agg(DISTINCT q.session - date '1970-01-01') FROM sec.quarantine q
+         WHERE q.source_id = %(source)s AND q.timeframe = %(timeframe)s AND q.released_at IS NULL
+           AND q.instrument_id = k.instrument_id AND q.session IS NOT NULL)
+  FROM (SELECT coalesce(c.instrument_id, q.instrument_id) AS instrument_id, c.sessions
+          FROM (SELECT * FROM ops.coverage WHERE source_id = %(source)s AND timeframe = %(timeframe)s) c
+          FULL JOIN (SELECT DISTINCT instrument_id FROM sec.quarantine
+                      WHERE source_id = %(source)s AND timeframe = %(timeframe)s AND released_at IS NULL
+                        AND instrument_id IS NOT NULL) q USING (instrument_id)) k
+  JOIN sec.instrument i USING (instrument_id)
+  JOIN sec.source s ON s.source_id = %(source)s
+  JOIN LATERAL (SELECT x.symbol FROM sec.instrument_symbol x
+                 WHERE x.instrument_id = k.instrument_id AND x.vendor_id = s.vendor_id
+                 ORDER BY upper(x.valid) DESC NULLS FIRST LIMIT 1) n ON true
+ WHERE %(symbols)s::text[] IS NULL OR n.symbol = ANY (%(symbols)s)
+ ORDER BY k.instrument_id
+"""
+
+
+def holders(store: Store, series: Series, symbols: Sequence[str] | None = None) -> list[Holder]:
+    """The instruments that a series was ever asked for, by number; only these symbols when some are named."""
+    wanted = None if symbols is None else list(symbols)
+    values = {"source": series.source_id, "timeframe": series.timeframe, "symbols": wanted}
+    with translated(), store.sql.connect() as connection:
+        rows = connection.exec_driver_sql(_HOLDERS, values).all()
+    return [
+        Holder(
+            instrument_id=int(row[0]),
+            symbol=row[1],
+            listed_on=row[2],
+            delisted_on=row[3],
+            covered=tuple(zip(row[4] or (), row[5] or (), strict=True)),
+            doubtful=np.array(sorted(row[6] or ()), dtype=np.int32),
+        )
+        for row in rows
+    ]
+
+
+def accounts(
+    store: Store, series: Series, wanted: Sequence[Holder], since: date, until: date
+) -> Iterator[Account]:
+    """What is there of each instrument in ``[since, until]``, in the order of their numbers."""
+    if not wanted:
+        return
+    rest = sorted(wanted, key=lambda one: one.instrument_id)
+    listed = ",".join(str(one.instrument_id) for one in rest)
+    own = (
+        f"source_id = {series.source_id} AND instrument_id = ANY ('{{{listed}}}'::integer[])"
+        f" AND session BETWEEN '{since}' AND '{until}'"
+    )
+    query = f"SELECT instrument_id, session, 1::bigint AS bars FROM sec.bar_1d WHERE {own}"  # noqa: S608
+    if series.timeframe == "1m":
+        query = (
+            "SELECT instrument_id, session, sum(bars)::bigint AS bars FROM ("  # noqa: S608 - numbers and dates
+            f"SELECT instrument_id, session, cardinality(minute) AS bars FROM sec.bar_1m_day WHERE {own}"
+            " UNION ALL SELECT instrument_id, session, count(*) FROM sec.bar_1m_hot"
+            f" WHERE {own} GROUP BY 1, 2) b GROUP BY 1, 2"
+        )
+    with translated(), closing(store.dbapi()) as connection, connection.cursor() as cursor:
+        cursor.execute(f"{query} ORDER BY 1, 2")
+        yield from _by_instrument(cursor.fetch_record_batch(), rest)
+
+
+def _by_instrument(batches: Iterator[pa.RecordBatch], wanted: Sequence[Holder]) -> Iterator[Account]:
+    """The rows of each instrument together; instruments without any row too."""
+    place = 0
+    parts: list[tuple[np.ndarray, np.ndarray]] = []
+
+    def account() -> Account:
+        empty = (np.empty(0, np.int32), np.empty(0, np.int64))
+        days, bars = (np.concatenate(one) for one in zip(empty, *parts, strict=True))
+        parts.clear()
+        return Account(wanted[place], days, bars)
+
+    for batch in batches:
+        ids = batch.column(0).to_numpy()
+        days, bars = batch.column(1).cast(pa.int32()).to_numpy(), batch.column(2).to_numpy()
+        starts = [0, *(np.flatnonzero(np.diff(ids)) + 1), len(ids)] if len(ids) else [0]
+        for start, stop in pairwise(starts):
+            while wanted[place].instrument_id != ids[start]:
+                yield account()
+                place += 1
+            parts.append((days[start:stop], bars[start:stop]))
+    while place < len(wanted):
+        yield account()
+        place += 1
