@@ -33,6 +33,7 @@ from qfund.commands import (
     init,
     runs,
     strategy,
+    universe,
     version,
 )
 from qfund.commands.everywhere import GlobalOptions
@@ -71,7 +72,7 @@ Exit codes:
 """
 
 # The order of the help: the way of work.
-NOUNS = (init, demo, ingest, data, strategy, backtest, runs, config, db, doctor, version)
+NOUNS = (init, demo, ingest, data, universe, strategy, backtest, runs, config, db, doctor, version)
 ORDER = [noun.__name__.rpartition(".")[2] for noun in NOUNS]
 
 

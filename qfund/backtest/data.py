@@ -13,6 +13,8 @@ from datetime import date, datetime, timedelta
 
 import pandas as pd
 
+from qfund.backtest.actions import in_money, untold
+from qfund.backtest.membership import Membership, membership
 from qfund.errors import NotFoundError, UsageError, did_you_mean
 from qfund.market.actions import CorporateAction
 from qfund.market.bars import FIELDS, Adjust, Bars, Timeframe
@@ -32,11 +34,13 @@ class Data:
     Attributes:
         signals: bars adjusted as the strategy wants them.
         raw: the same rows and symbols, as traded.
-        actions: splits and dividends of these symbols.
+        actions: splits, dividends and spin-offs of these symbols; a spin-off has its ``price_factor``.
         delisted: symbol → last session it could trade, for those that are gone.
         source: vendor and feed, for people: ``sample/wiki``.
         vendor: the vendor alone.
         benchmark: raw bars of one symbol to compare with, on the same rows, when it is not among the symbols.
+        untold: sentences on stored actions that the money is without.
+        membership: when each symbol may be held; None: always.
     """
 
     signals: Bars
@@ -46,6 +50,8 @@ class Data:
     source: str = ""
     vendor: str = ""
     benchmark: Bars | None = None
+    untold: tuple[str, ...] = ()
+    membership: Membership | None = None
 
     def fingerprint(self) -> str:
         """16 hexadecimal digits over raw bars, actions and delistings: what decides the money."""
@@ -54,6 +60,7 @@ class Data:
         for action in ordered:
             numbers = [action.new_rate, action.old_rate, action.cash_amount]
             text = "/".join("" if n is None else format(n.normalize(), "f") for n in numbers)
+            text += f"/{action.price_factor!r}" if action.kind == "spinoff" else ""
             digest.update(f"{action.symbol}|{action.kind}|{action.ex_date}|{text}".encode())
         for symbol, day in sorted(self.delisted.items()):
             digest.update(f"{symbol}|gone|{day}".encode())
@@ -75,6 +82,7 @@ class Query:
         as_of: UTC instant; only what was known then. None for all that is stored.
         calendar: sessions are counted on it to find where the warm-up begins.
         benchmark: one more symbol, only to compare with; it may be among the others.
+        universe: a stored universe instead of symbols: its members of the period, each while it is one.
     """
 
     symbols: tuple[str, ...] | None = None
@@ -87,6 +95,7 @@ class Query:
     as_of: datetime | None = None
     calendar: str = "XNYS"
     benchmark: str | None = None
+    universe: str | None = None
 
 
 def read(store: Store, query: Query) -> Data:
@@ -97,7 +106,8 @@ def read(store: Store, query: Query) -> Data:
         UsageError: several vendors have such bars and none was named.
     """
     series = _series(store, query)
-    symbols = query.symbols or tuple(sorted(_with_bars(store, series)))
+    members = _members(store, series, query)
+    symbols = members.symbols if members else query.symbols or tuple(sorted(_with_bars(store, series)))
     beside = (query.benchmark,) if query.benchmark and query.benchmark not in symbols else ()
     ids = securities.instruments(store, (*symbols, *beside), vendor=series.vendor)
     since, until = _first_needed(query), query.until or LAST_DAY
@@ -109,11 +119,12 @@ def read(store: Store, query: Query) -> Data:
         return _warmed_up(read, query)
 
     raw = bars_of(symbols, "raw")
-    known = actions.read_actions(
+    first, last = (raw.sessions[0].date(), raw.sessions[-1].date()) if len(raw) else (None, until)
+    known = actions.read_applied(
         store,
         (*symbols, *beside),
         since=since,
-        until=until,
+        until=last,
         as_of=query.as_of,
         vendor=series.vendor,
     )
@@ -122,7 +133,9 @@ def read(store: Store, query: Query) -> Data:
     return Data(
         signals=bars_of(symbols, query.adjust),
         raw=raw,
-        actions=tuple(known),
+        actions=in_money(known, first),
+        untold=untold(known, first),
+        membership=members,
         delisted={symbol: day for symbol, day in gone.items() if day is not None},
         source=f"{series.vendor}/{series.feed}" if series.feed else series.vendor,
         vendor=series.vendor,
@@ -167,6 +180,19 @@ def _series(store: Store, query: Query) -> Series:
 def _with_bars(store: Store, series: Series) -> set[str]:
     rows = coverage.status(store, vendor=series.vendor, timeframe=series.timeframe)
     return {row.symbol for row in rows if row.feed == series.feed and row.bars}
+
+
+def _members(store: Store, series: Series, query: Query) -> Membership | None:
+    if query.universe is None:
+        return None
+    return membership(
+        store,
+        query.universe,
+        vendor=series.vendor,
+        with_bars=_with_bars(store, series),
+        since=query.since,
+        until=query.until,
+    )
 
 
 def _first_needed(query: Query) -> date:

@@ -1,14 +1,17 @@
-"""Events between bars: splits, dividends and delistings, placed before the bar they come ahead of.
+"""Events between bars: splits, dividends, spin-offs and delistings, placed before the bar they come ahead of.
 
 Promises: an event of session S is applied before the first bar of the first session on or after S; on one day
-delistings come first, then dividends, then splits, so that a dividend is money per share held at the close
-before. Nothing here holds money; see :mod:`qfund.backtest.book`.
+delistings come first, then dividends and spin-offs, then splits, so that a dividend is money per share held
+at the close before. A spin-off is a dividend of the value that is handed out: (1 − its factor) × the close
+before. Other actions are none of the money's business. Nothing here holds money; see
+:mod:`qfund.backtest.book`.
 """
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from fractions import Fraction
@@ -100,12 +103,13 @@ def calendar(market: Market, tape: Tape) -> Calendar:
         if symbol in columns and row < len(tape.index):
             gone[columns[symbol]] = row
             before[row].append(Delisting(columns[symbol]))
-    for action in sorted(known, key=lambda a: (a.ex_date, a.kind, a.symbol)):  # dividend < split
+    for action in sorted(known, key=lambda a: (a.ex_date, a.kind, a.symbol)):  # dividend < spinoff < split
         row = tape.row_of(action.ex_date)
         last_session = market.delisted.get(action.symbol)
         over = last_session is not None and action.ex_date > last_session
         if 0 < row < len(tape.index) and not over:
-            before[row].append(_event(action, columns[action.symbol]))
+            event = _event(action, columns[action.symbol], row, tape, before)
+            before[row] += [] if event is None else [event]
     frozen = {row: tuple(events) for row, events in before.items()}
     return Calendar(before=frozen, marks=_marks(tape, frozen), gone=gone)
 
@@ -115,11 +119,35 @@ def repeated(actions: tuple[CorporateAction, ...]) -> list[CorporateAction]:
     return [action for action, times in Counter(actions).items() if times > 1]
 
 
-def _event(action: CorporateAction, column: int) -> Event:
-    if action.new_rate is not None and action.old_rate is not None:
+def _event(
+    action: CorporateAction, column: int, row: int, tape: Tape, before: Mapping[int, Sequence[Event]]
+) -> Event | None:
+    """What an action does to who holds the share; None when that is nothing, or unknown."""
+    if action.kind == "split" and action.new_rate is not None and action.old_rate is not None:
         ratio = Fraction(action.new_rate) / Fraction(action.old_rate)
         return Split(column, ratio, action.ex_date)
-    return Dividend(column, float(action.cash_amount or 0), action.ex_date)
+    if action.kind == "dividend":
+        return Dividend(column, float(action.cash_amount or 0), action.ex_date)
+    if action.kind == "spinoff" and action.price_factor is not None:
+        last = _last_close(column, row, tape, before)
+        return None if last is None else Dividend(column, (1 - action.price_factor) * last, action.ex_date)
+    return None
+
+
+def _last_close(column: int, row: int, tape: Tape, before: Mapping[int, Sequence[Event]]) -> float | None:
+    """The last close before a bar, in the shares that are held before the event being placed."""
+    traded = np.flatnonzero(tape.traded[:row, column])
+    if not len(traded):
+        return None
+    last = int(traded[-1])
+    ratios = [
+        float(event.ratio)
+        for at, events in before.items()
+        if last < at <= row
+        for event in events
+        if isinstance(event, Split) and event.column == column
+    ]
+    return float(tape.close[last, column]) / math.prod(ratios)
 
 
 def _marks(tape: Tape, before: Mapping[int, tuple[Event, ...]]) -> np.ndarray:

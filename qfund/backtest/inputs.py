@@ -29,7 +29,8 @@ class Market:
 
     Attributes:
         raw: unadjusted bars, time × symbol; NaN where a symbol did not trade.
-        actions: splits and dividends of these symbols; others are ignored.
+        actions: splits, dividends and spin-offs (with their ``price_factor``) of these symbols; others are
+            ignored.
         delisted: symbol → last session it could trade. Prices after that session are ignored.
     """
 

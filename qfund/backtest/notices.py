@@ -120,6 +120,7 @@ def notices(
         )
     found += _cash_notices(tape, unfilled, owed)
     found += _listing_notices(tape, events, rules, unfilled, wished=wished, units=units)
+    found += _handed_out(market, tape)
     found += [
         f"The {action.kind} of {action.symbol} on {action.ex_date} is given more than once with the same "
         "amounts; each was applied."
@@ -129,6 +130,23 @@ def notices(
     if len(tape.index) == 1:
         found.append("There is only one bar: a wish decided at its close has no later bar to be filled at.")
     return tuple(found)
+
+
+def _handed_out(market: Market, tape: Tape) -> list[str]:
+    """The spin-offs of the period, which are paid in money."""
+    found = [
+        f"The spin-off of {action.other_symbol} from {action.symbol} on {action.ex_date} is paid in cash: "
+        f"{1 - action.price_factor:.2%} of the close before, for each share; {action.other_symbol} is not "
+        "received."
+        for action in market.actions
+        if action.kind == "spinoff"
+        and action.price_factor is not None
+        and action.symbol in tape.symbols
+        and 0 < tape.row_of(action.ex_date) < len(tape.index)
+    ]
+    if len(found) > NAMED:
+        found = [*found[:NAMED], f"{len(found) - NAMED} more spin-offs like that."]
+    return found
 
 
 def _cash_notices(tape: Tape, unfilled: Unfilled, owed: Sequence[tuple[int, float]]) -> list[str]:

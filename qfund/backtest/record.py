@@ -143,7 +143,9 @@ def repeat_command(
         words += ["-p", f"{name}={value}"]
     since: date = result.raw.sessions[0].date()
     until: date = result.raw.sessions[-1].date()
-    words += ["--symbols", ",".join(result.raw.symbols), "--vendor", result.data.vendor]
+    members = result.data.membership
+    words += ["--universe", members.universe] if members else ["--symbols", ",".join(result.raw.symbols)]
+    words += ["--vendor", result.data.vendor]
     words += ["--timeframe", result.raw.timeframe, "--since", str(since), "--until", str(until)]
     words += ["--adjust", result.data.signals.adjust, "--cash", f"{wish.rules.cash:g}"]
     words += ["--costs", costs]

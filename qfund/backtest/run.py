@@ -123,7 +123,7 @@ def run(
     raw = data.raw.between(wish.since, wish.until)
     if len(raw) == 0:
         raise DataQualityError(_empty_period(data.raw, wish), code="NO_BARS", fix="qfund data status")
-    targets = decided.loc[raw.index]
+    targets = _permitted(decided.loc[raw.index], data, raw)
     market = Market(raw=raw, actions=data.actions, delisted=dict(data.delisted))
     simulation = simulate(market, targets, wish.costs, wish.rules)
     benchmark, benchmark_name = _benchmark(market, data, wish)
@@ -148,7 +148,7 @@ def run(
             trials=len({*earlier, run_id}),
         ),
         verdict=verdict,
-        warnings=_warnings(simulation, verdict, targets, wish, source=data.source),
+        warnings=_warnings(simulation, verdict, targets, wish, data, first=raw.sessions[0].date()),
         conventions=conventions(
             simulation,
             calendar=raw.calendar,
@@ -222,15 +222,36 @@ def _identity(loaded: Loaded, strategy: Strategy, data: Data, raw: Bars, wish: W
         "benchmark": wish.benchmark,
         "benchmark_data": None if data.benchmark is None else data.benchmark.fingerprint(),
         "engine": engine_versions(),
+        **_membership(data, raw),
     }
 
 
+def _permitted(targets: pd.DataFrame, data: Data, raw: Bars) -> pd.DataFrame:
+    """The targets, zero for what is no member of the universe."""
+    return targets if data.membership is None else data.membership.applied(targets, raw.sessions)
+
+
+def _membership(data: Data, raw: Bars) -> dict[str, object]:
+    """Who could be held when; nothing where every symbol could be held always."""
+    if data.membership is None:
+        return {}
+    return {"members": data.membership.fingerprint(raw.symbols, raw.sessions)}
+
+
 def _warnings(
-    simulation: Simulation, verdict: Verdict | None, targets: pd.DataFrame, wish: Wish, *, source: str
+    simulation: Simulation,
+    verdict: Verdict | None,
+    targets: pd.DataFrame,
+    wish: Wish,
+    data: Data,
+    *,
+    first: date,
 ) -> tuple[str, ...]:
-    found = [*simulation.warnings, *remarks(targets)]
-    if source.endswith(SYNTHETIC):
-        found.insert(0, f"These bars ({source}) are made up: fit to try things out, worthless to judge by.")
+    found = [*simulation.warnings, *data.untold, *remarks(targets)]
+    if data.source.endswith(SYNTHETIC):
+        found.insert(
+            0, f"These bars ({data.source}) are made up: fit to try things out, worthless to judge by."
+        )
     if verdict is None:
         found.append("Look-ahead was not checked (--no-check): do not believe this result yet.")
     else:
@@ -242,7 +263,9 @@ def _warnings(
     closed = int((simulation.trades["status"] == "closed").sum())
     if 0 < closed < 30:
         found.append(f"Only {closed} closed trades: too few to tell skill from luck.")
-    if wish.benchmark is None:
+    if data.membership is not None:
+        found.extend(data.membership.warnings(first))
+    elif wish.benchmark is None:
         found.append(
             "The universe is the symbols of today's choice, tested on their past: names that failed "
             "are not in it (survivorship)."

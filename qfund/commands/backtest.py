@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from qfund.commands import results
+from qfund.commands import origins, results
 from qfund.commands.completion import complete_symbols
 from qfund.commands.options import (
     ParamOption,
@@ -22,6 +22,7 @@ from qfund.commands.options import (
     SinceOption,
     StrategyArgument,
     SymbolsOption,
+    UniverseOption,
     UntilOption,
     VendorOption,
     instant,
@@ -30,6 +31,7 @@ from qfund.commands.options import (
     symbols,
 )
 from qfund.commands.session import Session
+from qfund.errors import UsageError
 
 if TYPE_CHECKING:
     from qfund.backtest.data import Query
@@ -55,6 +57,7 @@ def backtest(
     since: SinceOption = None,
     until: UntilOption = None,
     symbol: SymbolsOption = None,
+    universe: UniverseOption = None,
     vendor: VendorOption = None,
     timeframe: Annotated[str, typer.Option(metavar="1d|1m", help="Bars to run on: days or minutes.")] = "1d",
     adjust: Annotated[
@@ -131,7 +134,10 @@ def backtest(
         as_of=instant(as_of, option="--as-of"),
         calendar=settings.backtest.calendar,
         benchmark=wish.benchmark,
+        universe=universe,
     )
+    if symbol and universe:
+        raise UsageError("--symbols and --universe exclude each other.", code="TWO_LISTS")
     test = _Test(loaded, chosen, query, wish, preset, overrides)
     record, command = _carry_out(session, test, report=report, wanted=not no_report)
     steps = [f"qfund runs show {record.run_id} --full", "qfund runs list"]
@@ -163,6 +169,8 @@ def _carry_out(session: Session, test: _Test, *, report: Path | None, wanted: bo
     from qfund.store import runs
 
     with session.open_store() as store:
+        if test.query.universe is not None:
+            origins.ready(store, test.query.universe)
         with session.console.status("Reading bars"):
             data = read(store, test.query)
         size = f"{len(data.raw):,} x {len(data.raw.symbols):,} bars"

@@ -1,4 +1,4 @@
-"""What the Tab key offers: run ids, symbols, strategy files, vendors, profiles, templates.
+"""What the Tab key offers: run ids, symbols, universes, strategy files, vendors, profiles, templates.
 
 Promises: never an error, never a word on the screen, and never a database made for a Tab: ids and symbols
 come from the project's store when there is one, else none are offered. Called by the shell through Typer.
@@ -77,6 +77,19 @@ def complete_symbols(incomplete: str) -> list[str]:
         known = {listing.symbol for listing in securities.listings(store).values()}
     fresh = sorted(known - set(done.split(",")))
     return [f"{done}{comma}{symbol}" for symbol in fresh if symbol.startswith(begun.upper())]
+
+
+def complete_universes(incomplete: str) -> list[str]:
+    """The stored universes, and those that come with qfund."""
+    from qfund.commands.origins import bundled
+
+    known = set(bundled())
+    with _stored() as store:
+        if store is not None:
+            from qfund.store import universes
+
+            known |= {one.name for one in universes.universes(store)}
+    return sorted(name for name in known if name.startswith(incomplete))
 
 
 def complete_runs(incomplete: str) -> list[tuple[str, str]]:

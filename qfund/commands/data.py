@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from qfund.commands import data_files
+from qfund.commands import data_actions, data_files, data_quality
 from qfund.commands.completion import complete_symbols
 from qfund.commands.options import (
     AsOfOption,
@@ -40,7 +40,9 @@ _FIELDS = ("open", "high", "low", "close", "volume")
 
 def register(root: typer.Typer) -> None:
     """Add ``qfund data`` to the command line."""
+    data_actions.register(app)
     data_files.register(app)
+    data_quality.register(app)
     root.add_typer(app, name="data", rich_help_panel="Data")
 
 

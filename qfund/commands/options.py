@@ -16,7 +16,12 @@ from typing import Annotated
 
 import typer
 
-from qfund.commands.completion import complete_strategies, complete_symbols, complete_vendors
+from qfund.commands.completion import (
+    complete_strategies,
+    complete_symbols,
+    complete_universes,
+    complete_vendors,
+)
 from qfund.errors import UsageError
 
 DATES = "an ISO date (2024-01-31), 5d, 2w, 6m or 1y ago, last, or today"
@@ -37,6 +42,15 @@ SymbolsOption = Annotated[
         metavar="A,B|@FILE",
         help="Only these: a list, or @file with one a line.",
         autocompletion=complete_symbols,
+    ),
+]
+UniverseOption = Annotated[
+    str | None,
+    typer.Option(
+        "--universe",
+        metavar="NAME",
+        help="The members of a universe, each while it is one.",
+        autocompletion=complete_universes,
     ),
 ]
 VendorOption = Annotated[

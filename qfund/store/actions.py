@@ -1,39 +1,48 @@
-"""Corporate actions in and out, and the adjustment factors that follow from them.
+"""Corporate actions in and out, of every kind.
 
 Promises: what a vendor takes back or corrects is marked withdrawn, never deleted, so that a read as of an
-earlier moment still sees it. A dividend's factor comes from the raw close before its ex-date and is made
-anew when that close changes.
+earlier moment still sees it. Every kind is stored as the vendor told it; splits, dividends and spin-offs get
+adjustment factors (see ``qfund.store.factors``), changes of name date the symbols (``qfund.store.symbols``).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
-from decimal import Decimal
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from qfund.errors import DataQualityError
-from qfund.market.actions import CorporateAction, factors
+from qfund.market.actions import ActionKind, CorporateAction, Factors
+from qfund.store.factors import INSTANT, LONGEST_CLOSURE, Unapplied, action_of, refresh, unapplied
 from qfund.store.faults import translated
+from qfund.store.symbols import apply_renames, literal
 
 if TYPE_CHECKING:
     from qfund.store.database import Store
     from qfund.store.sources import Series
 
+__all__ = [
+    "LONGEST_CLOSURE",
+    "Applied",
+    "Unapplied",
+    "read_actions",
+    "read_applied",
+    "unapplied",
+    "write_actions",
+]
+
 _STAGE = "qfund_actions"
-LONGEST_CLOSURE = 15  # days: an older close is the far side of a hole, not the close before an ex-date
-_INSTANT = pa.timestamp("us", tz="UTC")
 
 _SAME = (
     "c.vendor_id = {vendor} AND c.withdrawn_at IS NULL AND c.instrument_id = s.instrument_id"
     " AND c.kind = s.kind AND c.ex_date = s.ex_date"
 )
 _EQUAL = (
-    "(c.new_rate, c.old_rate, c.cash_amount, c.currency, c.price_factor) IS NOT DISTINCT FROM"
-    " (s.new_rate::numeric, s.old_rate::numeric, s.cash_amount::numeric, s.currency, s.price_factor)"
+    "(c.new_rate, c.old_rate, c.cash_amount, c.currency, c.price_factor, c.other_symbol) IS NOT DISTINCT FROM"
+    " (s.new_rate::numeric, s.old_rate::numeric, s.cash_amount::numeric, s.currency, s.price_factor,"
+    " s.other_symbol)"
 )
 
 
@@ -43,19 +52,27 @@ def write_actions(
     actions: Sequence[CorporateAction],
     ids: Mapping[str, int],
     series: Series,
+    *,
+    whole: tuple[date, date] | None = None,
 ) -> int:
     """Store a vendor's actions and renew the adjustment factors of the instruments; does not commit.
 
-    What comes for an instrument, a kind and an ex-date is the whole truth about them: stored actions there
-    that did not come again are withdrawn. Other dates are left alone, since a download may cover a part.
+    What comes for an instrument, a kind and an ex-date is the whole truth about them, and so is what comes
+    under a vendor's reference: what was stored there and did not come again is withdrawn. Other dates are
+    left alone unless ``whole`` covers them, since a download may be a part.
+
+    An action's symbol is looked for among ``ids``, then among the symbols the vendor used on that day (a
+    change of name also under its new symbol); an action of a symbol that is not known at all is left out, as
+    the vendor tells it again when that symbol is asked for.
 
     Args:
         conn: an ADBC connection, see ``Store.transaction``.
         vendor: whose actions; known to the store.
-        actions: what came.
+        actions: what came, of every kind.
         ids: symbol → instrument number; the factors of all of them are looked at, also without new actions.
-        series: where the closes for dividend factors are; other raw series of the vendor serve where it has
-            none.
+        series: where the closes for factors are; other raw series of the vendor serve where it has none.
+        whole: first and last ex-date between which ``actions`` is all there is for all of ``ids``: what is
+            missing there was taken back.
 
     Returns:
         How many actions were new.
@@ -65,27 +82,83 @@ def write_actions(
     """
     with translated(), conn.cursor() as cursor:
         cursor.execute("SELECT vendor_id, clock_timestamp() FROM sec.vendor WHERE name = $1", (vendor,))
-        vendor_id, moment = cursor.fetchone()
+        number, moment = cursor.fetchone()
+        vendor_id = int(number)
         cursor.execute(f"SELECT pg_advisory_xact_lock({vendor_id}, 2) IS NULL")
         cursor.fetchall()
-        new = _store(cursor, int(vendor_id), actions, ids, moment) if actions else 0
-        if ids:
-            _refresh(cursor, int(vendor_id), sorted(set(ids.values())), series, moment)
+        known = [
+            (action, instrument)
+            for action, instrument in zip(actions, _bearers(cursor, vendor_id, actions, ids), strict=True)
+            if instrument is not None
+        ]
+        covered = _covered(ids, whole)
+        new = _store(cursor, vendor_id, known, moment, covered) if known or covered else 0
+        touched = sorted({*ids.values(), *(instrument for _, instrument in known)})
+        if touched:
+            apply_renames(cursor, vendor_id, touched)
+            refresh(cursor, vendor_id, touched, series, moment)
         return new
+
+
+def _bearers(
+    cursor: Any, vendor_id: int, actions: Sequence[CorporateAction], ids: Mapping[str, int]
+) -> list[int | None]:
+    """The instrument of each action, None where its symbol is not known."""
+    strange = sorted({one.symbol for one in actions if one.symbol not in ids})
+    rows = []
+    if strange:
+        cursor.execute(
+            "SELECT symbol, instrument_id, lower(valid), upper(valid) FROM sec.instrument_symbol"  # noqa: S608
+            f" WHERE vendor_id = {vendor_id} AND symbol IN ({', '.join(map(literal, strange))})"
+        )
+        rows = cursor.fetchall()
+
+    def bearer(one: CorporateAction) -> int | None:
+        if one.symbol in ids:
+            return ids[one.symbol]
+        if one.kind == "name_change" and one.other_symbol is not None and one.other_symbol in ids:
+            return ids[one.other_symbol]
+        on_the_day = (
+            instrument
+            for symbol, instrument, since, until in rows
+            if symbol == one.symbol
+            and (since is None or since <= one.ex_date)
+            and (until is None or until >= one.ex_date)  # also a symbol whose last day was the one before
+        )
+        return next(on_the_day, None)
+
+    return [bearer(one) for one in actions]
+
+
+def _covered(ids: Mapping[str, int], whole: tuple[date, date] | None) -> str | None:
+    """The condition on a stored action that the download would have told it again; None: no such promise."""
+    if whole is None or not ids:
+        return None
+    listed = ",".join(map(str, sorted(set(ids.values()))))
+    return (
+        f"c.ex_date BETWEEN '{whole[0]}' AND '{whole[1]}'"
+        f" AND c.instrument_id = ANY ('{{{listed}}}'::integer[])"
+    )
 
 
 def _store(
     cursor: Any,
     vendor_id: int,
-    actions: Sequence[CorporateAction],
-    ids: Mapping[str, int],
+    known: Sequence[tuple[CorporateAction, int]],
     moment: datetime,
+    covered: str | None,
 ) -> int:
-    cursor.adbc_ingest(_STAGE, _table(actions, ids, moment), mode="create", temporary=True)
+    cursor.adbc_ingest(_STAGE, _table(known, moment), mode="create", temporary=True)
     same, at = _SAME.format(vendor=vendor_id), moment.isoformat()
+    touched = [
+        f"EXISTS (SELECT 1 FROM pg_temp.{_STAGE} s WHERE {same})",  # noqa: S608 - our own names and numbers
+        f"c.vendor_ref IN (SELECT s.vendor_ref FROM pg_temp.{_STAGE} s WHERE s.vendor_ref <> '')",  # noqa: S608
+    ]
+    if covered is not None:
+        touched.append(covered)
     gone = (
-        "SELECT c.ca_id FROM sec.corporate_action c"  # noqa: S608 - our own names and numbers
-        f" WHERE EXISTS (SELECT 1 FROM pg_temp.{_STAGE} s WHERE {same})"
+        "SELECT c.ca_id FROM sec.corporate_action c"  # noqa: S608
+        f" WHERE c.vendor_id = {vendor_id} AND c.withdrawn_at IS NULL AND ({' OR '.join(touched)})"
         f" AND NOT EXISTS (SELECT 1 FROM pg_temp.{_STAGE} s WHERE {same} AND {_EQUAL})"
     )
     cursor.execute(
@@ -96,11 +169,13 @@ def _store(
     )
     cursor.execute(
         "WITH added AS (INSERT INTO sec.corporate_action"  # noqa: S608 - our own names and numbers
-        " (vendor_id, instrument_id, kind, ex_date, new_rate, old_rate, cash_amount, currency, price_factor,"
-        " vendor_ref, known_at)"
-        " SELECT DISTINCT ON (s.instrument_id, s.kind, s.ex_date, s.new_rate, s.old_rate, s.cash_amount)"
-        f" {vendor_id}, s.instrument_id, s.kind, s.ex_date, s.new_rate::numeric, s.old_rate::numeric,"
-        f" s.cash_amount::numeric, s.currency, s.price_factor, s.vendor_ref, s.known_at"
+        " (vendor_id, instrument_id, symbol, kind, ex_date, new_rate, old_rate, cash_amount, currency,"
+        " price_factor, other_symbol, payload, vendor_ref, known_at)"
+        " SELECT DISTINCT ON (s.instrument_id, s.kind, s.ex_date, s.new_rate, s.old_rate, s.cash_amount,"
+        " s.other_symbol)"
+        f" {vendor_id}, s.instrument_id, s.symbol, s.kind, s.ex_date, s.new_rate::numeric,"
+        " s.old_rate::numeric, s.cash_amount::numeric, s.currency, s.price_factor, s.other_symbol,"
+        " s.payload::json, s.vendor_ref, s.known_at"
         f" FROM pg_temp.{_STAGE} s"
         f" WHERE NOT EXISTS (SELECT 1 FROM sec.corporate_action c WHERE {same} AND {_EQUAL})"
         " RETURNING 1) SELECT count(*) FROM added"
@@ -110,153 +185,126 @@ def _store(
     return int(new)
 
 
-def _table(actions: Sequence[CorporateAction], ids: Mapping[str, int], moment: datetime) -> pa.Table:
+def _table(known: Sequence[tuple[CorporateAction, int]], moment: datetime) -> pa.Table:
     """The actions as Arrow; exact numbers travel as text."""
+    actions = [action for action, _ in known]
 
     def text(name: str) -> pa.Array:
         values = [getattr(action, name) for action in actions]
         return pa.array([None if value is None else str(value) for value in values], pa.string())
 
+    names = ("kind", "new_rate", "old_rate", "cash_amount", "currency", "other_symbol", "payload")
     return pa.table(
         {
-            "instrument_id": pa.array([ids[action.symbol] for action in actions], pa.int32()),
-            "kind": text("kind"),
+            "instrument_id": pa.array([instrument for _, instrument in known], pa.int32()),
             "ex_date": pa.array([action.ex_date for action in actions], pa.date32()),
-            "new_rate": text("new_rate"),
-            "old_rate": text("old_rate"),
-            "cash_amount": text("cash_amount"),
-            "currency": text("currency"),
             "price_factor": pa.array([action.price_factor for action in actions], pa.float64()),
+            "symbol": pa.array([action.former_symbol or action.symbol for action in actions], pa.string()),
             "vendor_ref": text("vendor_ref"),
-            "known_at": pa.array([action.known_at or moment for action in actions], _INSTANT),
+            "known_at": pa.array([action.known_at or moment for action in actions], INSTANT),
+            **{name: text(name) for name in names},
         }
-    )
-
-
-# ---------------------------------------------------------------- factors
-
-
-@dataclass(frozen=True)
-class _Standing:
-    """An action that stands, the close before it, and the factors stored for it."""
-
-    ca_id: int
-    instrument_id: int
-    action: CorporateAction
-    previous_close: float | None
-    stored: tuple[float, float] | None
-
-
-_STANDING = """
-SELECT c.ca_id, c.instrument_id, c.kind, c.ex_date, c.new_rate::text, c.old_rate::text, c.cash_amount::text,
-       c.currency, c.price_factor, c.known_at, p.close, a.price_factor, a.volume_factor
-  FROM sec.corporate_action c
-  LEFT JOIN sec.adjustment a ON a.ca_id = c.ca_id AND a.withdrawn_at IS NULL
-  LEFT JOIN LATERAL (
-         SELECT x.close
-           FROM (SELECT s.source_id FROM sec.source s WHERE s.vendor_id = c.vendor_id AND s.basis = 'raw'
-                    AND s.price_kind = 'trade') s
-          CROSS JOIN LATERAL (
-                 (SELECT b.session, b.close, 0 AS packed FROM sec.bar_1d b
-                   WHERE b.instrument_id = c.instrument_id AND b.source_id = s.source_id
-                     AND b.session < c.ex_date AND b.session >= c.ex_date - {longest_closure}
-                   ORDER BY b.session DESC LIMIT 1)
-                 UNION ALL
-                 (SELECT d.session, coalesce(d.close[cardinality(d.close)],
-                         d.close_ticks[cardinality(d.close_ticks)] / power(10::float8, d.decimals)), 1
-                    FROM sec.bar_1m_day d
-                   WHERE d.instrument_id = c.instrument_id AND d.source_id = s.source_id
-                     AND d.session < c.ex_date AND d.session >= c.ex_date - {longest_closure}
-                   ORDER BY d.session DESC LIMIT 1)) x
-          WHERE c.kind = 'dividend'
-          ORDER BY x.packed, x.session DESC, s.source_id <> {source} LIMIT 1) p ON true
- WHERE c.vendor_id = {vendor} AND c.withdrawn_at IS NULL AND c.instrument_id = ANY ('{{{ids}}}'::integer[])
-"""
-
-
-def _refresh(cursor: Any, vendor_id: int, ids: list[int], series: Series, moment: datetime) -> None:
-    """Make the factors that are missing, and replace those whose close was restated."""
-    found = _standing(cursor, vendor_id, ids, series)
-    replaced, rows = [], []
-    for one in found:
-        formula = one.action.kind == "dividend" and one.action.price_factor is None
-        if formula and one.previous_close is None:
-            continue  # nothing before it is stored that it could carry
-        try:
-            fresh = factors(one.action, one.previous_close)
-        except ValueError as error:
-            raise DataQualityError(str(error), code="ACTION_MISFIT") from error
-        if one.stored == (fresh.price, fresh.volume):
-            continue
-        if one.stored is not None:
-            replaced.append(one.ca_id)
-        known = one.action.known_at if one.stored is None else moment
-        rows.append((one.instrument_id, one.action.ex_date, one.action.kind, fresh, known, one.ca_id))
-    if replaced:
-        listed = ",".join(map(str, replaced))
-        cursor.execute(
-            f"UPDATE sec.adjustment SET withdrawn_at = '{moment.isoformat()}'"  # noqa: S608 - numbers only
-            f" WHERE withdrawn_at IS NULL AND ca_id = ANY ('{{{listed}}}'::bigint[])"
-        )
-    if rows:
-        cursor.adbc_ingest("adjustment", _factor_table(rows, vendor_id), mode="append", db_schema_name="sec")
-
-
-def _standing(cursor: Any, vendor_id: int, ids: list[int], series: Series) -> list[_Standing]:
-    listed = ",".join(map(str, ids))
-    cursor.execute(
-        _STANDING.format(
-            source=series.source_id, vendor=vendor_id, ids=listed, longest_closure=LONGEST_CLOSURE
-        )
-    )
-    return [
-        _Standing(
-            ca_id=row[0],
-            instrument_id=row[1],
-            action=_action(str(row[1]), row[2:10]),
-            previous_close=row[10],
-            stored=None if row[11] is None else (row[11], row[12]),
-        )
-        for row in cursor.fetchall()
-    ]
-
-
-def _factor_table(rows: list[tuple[Any, ...]], vendor_id: int) -> pa.Table:
-    return pa.table(
-        {
-            "instrument_id": pa.array([row[0] for row in rows], pa.int32()),
-            "vendor_id": pa.array([vendor_id] * len(rows), pa.int16()),
-            "ex_date": pa.array([row[1] for row in rows], pa.date32()),
-            "kind": pa.array([row[2] for row in rows], pa.string()),
-            "price_factor": pa.array([row[3].price for row in rows], pa.float64()),
-            "volume_factor": pa.array([row[3].volume for row in rows], pa.float64()),
-            "known_at": pa.array([row[4] for row in rows], _INSTANT),
-            "ca_id": pa.array([row[5] for row in rows], pa.int64()),
-        }
-    )
-
-
-def _action(symbol: str, row: Sequence[Any], vendor_ref: str = "") -> CorporateAction:
-    """From kind, ex_date, new_rate, old_rate, cash_amount (as text), currency, price_factor, known_at."""
-
-    def exact(value: str | None) -> Decimal | None:
-        return None if value is None else Decimal(value)
-
-    return CorporateAction(
-        symbol=symbol,
-        kind=row[0],
-        ex_date=row[1],
-        new_rate=exact(row[2]),
-        old_rate=exact(row[3]),
-        cash_amount=exact(row[4]),
-        currency=row[5],
-        price_factor=row[6],
-        vendor_ref=vendor_ref,
-        known_at=row[7].astimezone(UTC),
     )
 
 
 # ---------------------------------------------------------------- reading
+
+
+@dataclass(frozen=True)
+class Applied:
+    """A stored action and what it does to prices.
+
+    Attributes:
+        action: what happened.
+        instrument_id: to which instrument.
+        vendor: who says so.
+        factors: its adjustment factors; None when it changes no price, or cannot be applied.
+    """
+
+    action: CorporateAction
+    instrument_id: int
+    vendor: str
+    factors: Factors | None
+
+
+_READ = """
+SELECT c.instrument_id, v.name, a.price_factor, a.volume_factor, coalesce(c.symbol, y.symbol),
+       c.kind, c.ex_date, c.new_rate::text, c.old_rate::text, c.cash_amount::text, c.currency, c.price_factor,
+       c.other_symbol, c.payload::text, c.vendor_ref, c.known_at
+  FROM sec.corporate_action c
+  JOIN sec.vendor v USING (vendor_id)
+  LEFT JOIN LATERAL (
+         SELECT x.price_factor, x.volume_factor FROM sec.adjustment x
+          WHERE x.ca_id = c.ca_id
+            AND (%(at)s::timestamptz IS NULL OR (x.known_at <= %(at)s
+                 AND (x.stored_at <= %(at)s OR v.created_at > %(at)s)))
+            AND (x.withdrawn_at IS NULL OR x.withdrawn_at > %(at)s)
+          ORDER BY x.known_at DESC LIMIT 1) a ON true
+  LEFT JOIN LATERAL (
+         SELECT x.symbol FROM sec.instrument_symbol x
+          WHERE x.instrument_id = c.instrument_id AND x.vendor_id = c.vendor_id
+          ORDER BY upper(x.valid) DESC NULLS FIRST LIMIT 1) y ON true
+ WHERE (%(ids)s::integer[] IS NULL OR c.instrument_id = ANY (%(ids)s::integer[]))
+   AND (%(kinds)s::text[] IS NULL OR c.kind = ANY (%(kinds)s::text[]))
+   AND (%(vendor)s::text IS NULL OR v.name = %(vendor)s)
+   AND c.ex_date BETWEEN %(since)s AND %(until)s
+   AND (%(at)s::timestamptz IS NULL OR (c.known_at <= %(at)s
+        AND (c.stored_at <= %(at)s OR v.created_at > %(at)s)))
+   AND (c.withdrawn_at IS NULL OR c.withdrawn_at > %(at)s)
+ ORDER BY c.ca_id
+"""
+
+
+def read_applied(
+    store: Store,
+    symbols: Sequence[str] | None = None,
+    *,
+    since: date,
+    until: date,
+    as_of: datetime | None = None,
+    vendor: str | None = None,
+    kinds: Sequence[ActionKind] | None = None,
+) -> list[Applied]:
+    """The actions with ex-dates in ``[since, until]`` and their factors, by ex-date, then symbol, then kind.
+
+    Args:
+        store: where from.
+        symbols: whose; each action then bears the symbol that was asked for. None for all.
+        since: first ex-date.
+        until: last ex-date.
+        as_of: timezone-aware moment: only what was known and not withdrawn then; None for what stands now.
+            See ``bars`` for moments before the store knew the vendor.
+        vendor: whose symbols and actions; None: with symbols of the vendor that was stored first, else all.
+        kinds: only these; None for every kind.
+
+    Raises:
+        NotFoundError: a symbol is not stored.
+    """
+    from dataclasses import replace
+
+    from qfund.store.securities import instruments
+
+    names = None
+    if symbols is not None:
+        names = {number: symbol for symbol, number in instruments(store, symbols, vendor=vendor).items()}
+    values = {
+        "ids": None if names is None else list(names),
+        "kinds": None if kinds is None else list(kinds),
+        "vendor": vendor,
+        "since": since,
+        "until": until,
+        "at": as_of,
+    }
+    with translated(), store.sql.connect() as connection:
+        rows = connection.exec_driver_sql(_READ, values).all()
+    found = []
+    for row in rows:
+        action = action_of(row[4], row[5:])
+        if names is not None:
+            action = replace(action, symbol=names[row[0]])
+        applied = None if row[2] is None else Factors(row[2], row[3])
+        found.append(Applied(action, row[0], row[1], applied))
+    return sorted(found, key=lambda one: (one.action.ex_date, one.action.symbol, one.action.kind))
 
 
 def read_actions(
@@ -267,34 +315,8 @@ def read_actions(
     until: date,
     as_of: datetime | None = None,
     vendor: str | None = None,
+    kinds: Sequence[ActionKind] | None = None,
 ) -> list[CorporateAction]:
-    """The actions with ex-dates in ``[since, until]``, by ex-date, then symbol, then kind.
-
-    Args:
-        store: where from.
-        symbols: whose.
-        since: first ex-date.
-        until: last ex-date.
-        as_of: timezone-aware moment: only what was known and not withdrawn then; None for what stands now.
-            See ``bars`` for moments before the store knew the vendor.
-        vendor: whose symbols and actions; None: of the vendor that was stored first.
-
-    Raises:
-        NotFoundError: a symbol is not stored.
-    """
-    from qfund.store.securities import instruments
-
-    names = {number: symbol for symbol, number in instruments(store, symbols, vendor=vendor).items()}
-    with translated(), store.sql.connect() as connection:
-        rows = connection.exec_driver_sql(
-            "SELECT c.instrument_id, c.vendor_ref, c.kind, c.ex_date, c.new_rate::text, c.old_rate::text,"
-            "       c.cash_amount::text, c.currency, c.price_factor, c.known_at"
-            "  FROM sec.corporate_action c JOIN sec.vendor v USING (vendor_id)"
-            " WHERE c.instrument_id = ANY (%(ids)s) AND c.ex_date BETWEEN %(since)s AND %(until)s"
-            "   AND (%(at)s::timestamptz IS NULL OR (c.known_at <= %(at)s"
-            "        AND (c.stored_at <= %(at)s OR v.created_at > %(at)s)))"
-            "   AND (c.withdrawn_at IS NULL OR c.withdrawn_at > %(at)s)",
-            {"ids": list(names), "since": since, "until": until, "at": as_of},
-        ).all()
-    found = [_action(names[row[0]], row[2:], row[1]) for row in rows]
-    return sorted(found, key=lambda one: (one.ex_date, one.symbol, one.kind))
+    """The actions of `read_applied` alone."""
+    found = read_applied(store, symbols, since=since, until=until, as_of=as_of, vendor=vendor, kinds=kinds)
+    return [one.action for one in found]

@@ -1,4 +1,4 @@
-"""Adjustment on read: prices and volumes of a block carried across splits and dividends.
+"""Adjustment on read: prices and volumes of a block carried across splits, spin-offs and dividends.
 
 Promises: the factors known at a moment, no others; each applies to all sessions before its ex-date. The
 block's own arrays are changed, nothing stored is.
@@ -18,7 +18,11 @@ if TYPE_CHECKING:
     from qfund.store.database import Store
     from qfund.store.reading import Block
 
-_KINDS: dict[str, tuple[str, ...]] = {"raw": (), "split": ("split",), "all": ("split", "dividend")}
+_KINDS: dict[str, tuple[str, ...]] = {
+    "raw": (),
+    "split": ("split", "spinoff"),  # also the default of sec.bar_1d_adjusted
+    "all": ("split", "spinoff", "dividend"),
+}
 _PRICES = ("open", "high", "low", "close")
 _EPOCH = date(1970, 1, 1)
 
@@ -44,10 +48,9 @@ def apply(store: Store, series: Series, block: Block, wanted: list[str], as_of: 
             "SELECT a.instrument_id, a.ex_date, a.price_factor, a.volume_factor"
             "  FROM sec.adjustment a"
             "  JOIN sec.vendor v USING (vendor_id)"
-            "  JOIN sec.corporate_action c USING (ca_id)"
             " WHERE v.name = %s AND a.instrument_id = ANY (%s) AND a.kind = ANY (%s)"
             "   AND (%s::timestamptz IS NULL OR a.known_at <= %s)"
-            "   AND (a.withdrawn_at IS NULL OR a.withdrawn_at > %s) AND (NOT %s OR c.stored_at <= %s)",
+            "   AND (a.withdrawn_at IS NULL OR a.withdrawn_at > %s) AND (NOT %s OR a.stored_at <= %s)",
             (series.vendor, list(column), wanted, as_of, as_of, as_of, block.hides, as_of),
         ).all()
     by_column: dict[int, list[tuple[int, float, float]]] = {}

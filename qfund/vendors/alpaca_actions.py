@@ -159,8 +159,12 @@ def _fields(group: str, kind: ActionKind, told: dict[str, Any]) -> dict[str, Any
             "old_rate": _positive(told["source_rate"]),
             "other_symbol": str(told["new_symbol"]),
         }
-    after = {"name_change": "new_symbol"}.get(kind, "acquirer_symbol" if "merger" in kind else "")
-    return {"other_symbol": told.get(after) or None}
+    if kind == "name_change":
+        return {
+            "other_symbol": told.get("new_symbol") or None,
+            "former_symbol": told.get("old_symbol") or None,
+        }
+    return {"other_symbol": (told.get("acquirer_symbol") or None) if "merger" in kind else None}
 
 
 def _positive(number: object) -> Decimal:

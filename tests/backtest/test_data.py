@@ -97,3 +97,34 @@ def test_the_fingerprint_notices_a_bar_an_action_and_a_delisting(shelf: Shelf) -
     }
     assert len(prints) == 4
     assert Data(data.signals, data.raw, (same_split,)).fingerprint() in prints
+
+
+def test_a_spin_off_comes_with_its_factor_and_what_money_cannot_apply_is_told(shelf: Shelf) -> None:
+    # 1 B for 4 A: B closes at 10.5 on the ex-date, A at 10.4 the day before: 1 - 10.5/4/10.4
+    parted = CorporateAction(
+        "A", "spinoff", DAYS[5], new_rate=Decimal(1), old_rate=Decimal(4), other_symbol="B"
+    )
+    unpriced = CorporateAction(
+        "B", "spinoff", DAYS[6], new_rate=Decimal(1), old_rate=Decimal(4), other_symbol="C"
+    )
+    merged = CorporateAction("B", "cash_merger", DAYS[7], other_symbol="Z")
+    early = CorporateAction("B", "redemption", DAYS[0])
+    before = read(shelf.store, Query()).fingerprint()
+    shelf.act(parted, unpriced, merged, early)
+    data = read(shelf.store, Query())
+    [known] = data.actions
+    assert known.price_factor == pytest.approx(1 - 10.5 / 4 / 10.4, rel=1e-15)
+    assert data.fingerprint() != before
+    merger, spinoff = data.untold
+    assert (
+        merger
+        == f"Not in the money: cash merger of B {DAYS[7]} (Z); no cash and no shares were booked for it."
+    )
+    assert spinoff.startswith(
+        f"Not in the money: spinoff of B {DAYS[6]} (C); what was received has no stored"
+    )
+
+
+def test_actions_beyond_the_last_bar_are_not_read(shelf: Shelf) -> None:
+    shelf.act(CorporateAction("A", "cash_merger", DAYS[12]))
+    assert read(shelf.store, Query(until=DAYS[11])).untold == ()

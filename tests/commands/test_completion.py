@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from datetime import date
 
 import pytest
 
@@ -14,8 +15,10 @@ from qfund.commands.completion import (
     complete_strategies,
     complete_symbols,
     complete_templates,
+    complete_universes,
     complete_vendors,
 )
+from qfund.store import universes
 from tests.support.program import PROGRAM, environment
 
 
@@ -113,7 +116,16 @@ def test_a_store_with_nothing_in_it_offers_nothing(project, store_url):
     (project / "qfund.toml").write_text(f"[store]\nurl = '{store_url}'\n")
     assert complete_symbols("") == []
     assert complete_runs("") == []
+    assert complete_universes("") == ["sp100"]
     assert [path.name for path in project.iterdir()] == ["qfund.toml"]
+
+
+def test_universes_are_the_stored_ones_and_those_that_come_with_qfund(project, store_url, store):
+    (project / "qfund.toml").write_text(f"[store]\nurl = '{store_url}'\n")
+    members = [universes.Member("A")]
+    universes.create(store, "mine", members, origin="symbols", dated_from=date(2024, 1, 2))
+    assert complete_universes("") == ["mine", "sp100"]
+    assert complete_universes("m") == ["mine"]
 
 
 def test_the_module_needs_no_library_to_be_imported():

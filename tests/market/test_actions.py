@@ -57,3 +57,37 @@ def test_a_factor_that_the_vendor_publishes_is_believed() -> None:
     assert factors(told, 20.0).volume == 1.0
     with pytest.raises(ValueError, match="no price factor"):
         CorporateAction("A", "dividend", EX, cash_amount=Decimal("0.5"), price_factor=0.0)
+
+
+def spinoff(new: str, old: str) -> CorporateAction:
+    return CorporateAction("A", "spinoff", EX, new_rate=Decimal(new), old_rate=Decimal(old), other_symbol="B")
+
+
+def test_a_spin_off_lowers_earlier_prices_by_the_value_of_what_is_received() -> None:
+    # One B for four A; B closes at 40 on the ex-date, A closed at 100 before: 1/4 x 40 = 10 of 100 are handed out.
+    found = factors(spinoff("1", "4"), 100.0, 40.0)
+    assert (found.price, found.volume) == (0.9, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("before", "received", "why"),
+    [(100.0, None, "no close of B"), (None, 40.0, "does not fit"), (10.0, 40.0, "worth 10 for each share")],
+)
+def test_a_spin_off_that_cannot_be_valued_has_no_factor(
+    before: float | None, received: float | None, why: str
+) -> None:
+    with pytest.raises(ValueError, match=why):
+        factors(spinoff("1", "4"), before, received)
+
+
+def test_a_stock_dividend_of_five_percent_is_a_split_of_105_for_100() -> None:
+    # 105 shares of 100 are 100 shares of 105.
+    found = factors(split("1.05", "1"), None)
+    assert found.price == pytest.approx(100 / 105, rel=1e-15)
+    assert found.volume == pytest.approx(1.05, rel=1e-15)
+
+
+def test_a_name_change_or_a_merger_changes_no_price() -> None:
+    for kind in ("name_change", "cash_merger", "unit_split"):
+        with pytest.raises(ValueError, match="changes no price"):
+            factors(CorporateAction("A", kind, EX, other_symbol="B"), 100.0)

@@ -75,9 +75,9 @@ class Shelf:
         with self.store.transaction() as conn:
             return bars.write_bars(conn, self.series, table, self.ids, ingest_run_id=run)
 
-    def act(self, *some: CorporateAction) -> int:
+    def act(self, *some: CorporateAction, whole: tuple[date, date] | None = None) -> int:
         with self.store.transaction() as conn:
-            return actions.write_actions(conn, self.vendor, some, self.ids, self.series)
+            return actions.write_actions(conn, self.vendor, some, self.ids, self.series, whole=whole)
 
     def read(
         self,

@@ -108,6 +108,7 @@ def test_a_change_of_name_is_told_of_both_symbols(host, vendor):
         date(2024, 6, 9),
     )
     assert (new.symbol, new.other_symbol) == ("META", "META")
+    assert (old.former_symbol, new.former_symbol) == ("FB", "FB")
 
 
 @pytest.mark.parametrize(

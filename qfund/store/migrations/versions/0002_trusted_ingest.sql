@@ -105,8 +105,9 @@ ALTER TABLE sec.corporate_action
   DROP CONSTRAINT corporate_action_kind_check,
   DROP CONSTRAINT corporate_action_check,
   DROP CONSTRAINT corporate_action_check1,
+  ADD COLUMN symbol text,                -- as the vendor called it; of a rename the symbol before
   ADD COLUMN other_symbol text,          -- spin-off: what is received; rename, merger: the symbol after
-  ADD COLUMN payload jsonb,              -- what the vendor said
+  ADD COLUMN payload json,               -- what the vendor said, letter by letter
   ADD CONSTRAINT corporate_action_kind_check CHECK (kind IN (
     'split','dividend','spinoff','stock_dividend','unit_split','name_change','cash_merger','stock_merger',
     'stock_and_cash_merger','worthless_removal','redemption','rights_distribution','partial_call',
@@ -118,7 +119,38 @@ ALTER TABLE sec.corporate_action
 
 ALTER TABLE sec.adjustment
   DROP CONSTRAINT adjustment_kind_check,
-  ADD CONSTRAINT adjustment_kind_check CHECK (kind IN ('split','dividend','spinoff'));
+  ADD CONSTRAINT adjustment_kind_check CHECK (kind IN ('split','dividend','spinoff')),
+  ADD COLUMN stored_at timestamptz;      -- a spin-off's factor may come later than its action
+UPDATE sec.adjustment a SET stored_at = greatest(c.stored_at, CASE WHEN a.known_at > c.known_at THEN a.known_at END)
+  FROM sec.corporate_action c WHERE c.ca_id = a.ca_id;
+ALTER TABLE sec.adjustment ALTER COLUMN stored_at SET NOT NULL, ALTER COLUMN stored_at SET DEFAULT now();
+
+-- Splits and spin-offs by default, as the program's 'split'.
+CREATE OR REPLACE FUNCTION sec.bar_1d_adjusted(
+  p_instrument integer, p_source integer, p_from date, p_to date,
+  p_kinds text[] DEFAULT '{split,spinoff}', p_asof timestamptz DEFAULT now())
+RETURNS TABLE (session date, open double precision, high double precision, low double precision,
+               close double precision, volume double precision, factor double precision)
+LANGUAGE sql STABLE AS $$
+  SELECT b.session,
+         coalesce(r.open, b.open) * f.price, coalesce(r.high, b.high) * f.price,
+         coalesce(r.low, b.low) * f.price, coalesce(r.close, b.close) * f.price,
+         coalesce(r.volume, b.volume) * f.volume, f.price
+    FROM sec.bar_1d b
+    JOIN sec.source s ON s.source_id = b.source_id
+    LEFT JOIN LATERAL (
+           SELECT v.* FROM sec.bar_revision v
+            WHERE v.instrument_id = b.instrument_id AND v.source_id = b.source_id AND v.session = b.session
+              AND v.replaced_at > p_asof
+            ORDER BY v.replaced_at LIMIT 1) r ON true
+   CROSS JOIN LATERAL (
+           SELECT sec.product(a.price_factor) AS price, sec.product(a.volume_factor) AS volume
+             FROM sec.adjustment a
+            WHERE a.instrument_id = b.instrument_id AND a.vendor_id = s.vendor_id AND a.ex_date > b.session
+              AND a.kind = ANY (p_kinds) AND a.known_at <= p_asof
+              AND (a.withdrawn_at IS NULL OR a.withdrawn_at > p_asof)) f
+   WHERE b.instrument_id = p_instrument AND b.source_id = p_source AND b.session BETWEEN p_from AND p_to
+   ORDER BY b.session $$;
 
 -- ------------------------------------------------------------ what was not fit, and what another vendor filled
 
@@ -205,6 +237,7 @@ CREATE TABLE sec.universe (
   name         text NOT NULL UNIQUE CHECK (name ~ '^[a-z0-9][a-z0-9_-]*$'),
   title        text NOT NULL DEFAULT '',
   origin       text NOT NULL,            -- where refresh reads it again: file:PATH, vendor:NAME, builtin:NAME, symbols
+  dated_from   date NOT NULL,            -- before it, members without a first day are a later list applied to the past
   created_at   timestamptz NOT NULL DEFAULT now(),
   refreshed_at timestamptz NOT NULL DEFAULT now());
 

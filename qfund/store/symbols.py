@@ -1,0 +1,225 @@
+"""Symbols through time: which name an instrument bore on which day, and what a change of name does to that.
+
+Promises: a question about a range is answered span by span, so that each session can be asked for under the
+symbol that was valid on it. A change of name that is learned late moves the boundary back to its own day,
+never an instrument. What would give one symbol two bearers on a day is left as it is and told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+from typing import TYPE_CHECKING, Any
+
+from qfund.store.faults import translated
+
+if TYPE_CHECKING:
+    from qfund.store.database import Store
+
+REGISTER_LOCK = 0x7166_7365_63  # one change of names at a time
+
+
+@dataclass(frozen=True)
+class SymbolSpan:
+    """An instrument's symbol over an inclusive span of days."""
+
+    instrument_id: int
+    symbol: str
+    since: date
+    until: date
+
+
+@dataclass(frozen=True)
+class Naming:
+    """A symbol from ``since`` (None: always) to the day before ``until`` (None: still)."""
+
+    symbol: str
+    since: date | None
+    until: date | None
+    vendor_ref: str | None = None
+
+
+def symbol_spans(
+    store: Store, vendor: str, instruments: Sequence[int], since: date, until: date
+) -> list[SymbolSpan]:
+    """The symbols of some instruments over a range of days, as a vendor called them.
+
+    Args:
+        store: where to look.
+        vendor: whose symbols.
+        instruments: their numbers.
+        since: first day.
+        until: last day, inclusive.
+
+    Returns:
+        By instrument, then day, cut to the range; days on which an instrument had no symbol are in no span.
+    """
+    with translated(), store.sql.connect() as connection:
+        rows = connection.exec_driver_sql(
+            "SELECT s.instrument_id, s.symbol, greatest(lower(s.valid), %(since)s),"
+            "       least(upper(s.valid) - 1, %(until)s)"
+            "  FROM sec.instrument_symbol s JOIN sec.vendor v USING (vendor_id)"
+            " WHERE v.name = %(vendor)s AND s.instrument_id = ANY (%(ids)s)"
+            "   AND s.valid && daterange(%(since)s, %(until)s, '[]')"
+            " ORDER BY s.instrument_id, lower(s.valid) NULLS FIRST",
+            {"vendor": vendor, "ids": list(instruments), "since": since, "until": until},
+        ).all()
+    return [SymbolSpan(*row) for row in rows]
+
+
+def symbols_on(store: Store, vendor: str, instruments: Sequence[int], day: date) -> dict[int, str]:
+    """Instrument → the symbol it bore on a day; those without one are left out."""
+    return {one.instrument_id: one.symbol for one in symbol_spans(store, vendor, instruments, day, day)}
+
+
+def bearers(store: Store, vendor: str, symbols: Sequence[str]) -> list[tuple[int, Naming]]:
+    """Who bore some symbols of a vendor, and when; by symbol, then day."""
+    with translated(), store.sql.connect() as connection:
+        rows = connection.exec_driver_sql(
+            "SELECT s.instrument_id, s.symbol, lower(s.valid), upper(s.valid), s.vendor_ref"
+            "  FROM sec.instrument_symbol s JOIN sec.vendor v USING (vendor_id)"
+            " WHERE v.name = %s AND s.symbol = ANY (%s)"
+            " ORDER BY s.symbol, lower(s.valid) NULLS FIRST",
+            (vendor, list(symbols)),
+        ).all()
+    return [(row[0], Naming(*row[1:])) for row in rows]
+
+
+def bearer_during(
+    known: Sequence[tuple[int, Naming]], symbol: str, since: date | None, until: date | None
+) -> int | None:
+    """The last instrument that bore a symbol within a span of days (inclusive, None for no bound)."""
+    fitting = [
+        number
+        for number, one in known
+        if one.symbol == symbol and _first(one) <= (until or date.max) and (since or date.min) <= _last(one)
+    ]
+    return fitting[-1] if fitting else None
+
+
+# ---------------------------------------------------------------- changes of name
+
+
+def renamed(names: Sequence[Naming], day: date, before: str, after: str) -> list[Naming]:
+    """An instrument's names, once it is known that it changed its symbol on a day.
+
+    Args:
+        names: its symbols, without overlaps.
+        day: the first day of the new symbol.
+        before: the old symbol.
+        after: the new one.
+
+    Returns:
+        The names, oldest first, without overlaps; unchanged where they contradict the change, or hold it.
+    """
+    found = sorted(names, key=_first)
+    place = next((k for k, one in enumerate(found) if one.symbol == after and _last(one) >= day), None)
+    if place is None:
+        for k, one in enumerate(found):
+            if one.symbol == before and _first(one) < day <= _last(one):
+                found[k : k + 1] = [replace(one, until=day), replace(one, symbol=after, since=day)]
+        return found
+    new = found[place]
+    old = found[place - 1] if place else None
+    if old is not None and _first(old) < day and old.symbol == before and old.until == new.since:
+        found[place - 1 : place + 1] = [replace(old, until=day), replace(new, since=day)]
+    elif _first(new) < day:
+        found[place : place + 1] = [replace(new, symbol=before, until=day), replace(new, since=day)]
+    elif old is None or _last(old) < day:
+        found[place] = replace(new, since=day)
+    return found
+
+
+def _first(one: Naming) -> date:
+    return one.since or date.min
+
+
+def _last(one: Naming) -> date:
+    return date.max if one.until is None else one.until - timedelta(days=1)
+
+
+def apply_renames(cursor: Any, vendor_id: int, instruments: Sequence[int]) -> None:
+    """Date the symbols of some instruments by their stored changes of name; does not commit.
+
+    Args:
+        cursor: of an ADBC connection.
+        vendor_id: whose symbols.
+        instruments: their numbers.
+    """
+    if not _pending(cursor, vendor_id, instruments):
+        return
+    cursor.execute(f"SELECT pg_advisory_xact_lock({REGISTER_LOCK}) IS NULL")
+    cursor.fetchall()
+    for number, names in _pending(cursor, vendor_id, instruments).items():
+        if _taken(cursor, vendor_id, number, names):
+            continue
+        cursor.execute(
+            "DELETE FROM sec.instrument_symbol"  # noqa: S608 - numbers only
+            f" WHERE vendor_id = {vendor_id} AND instrument_id = {number}"
+        )
+        rows = ", ".join(
+            f"({number}, {vendor_id}, {literal(one.symbol)}, {literal(one.vendor_ref)}, {_range(one)})"
+            for one in names
+        )
+        cursor.execute(
+            "INSERT INTO sec.instrument_symbol"  # noqa: S608 - quoted above
+            f" (instrument_id, vendor_id, symbol, vendor_ref, valid) VALUES {rows}"
+        )
+
+
+def refused_renames(cursor: Any, vendor_id: int, instruments: Sequence[int]) -> set[int]:
+    """Which instruments have changes of name that cannot be dated: another one bore the symbol then."""
+    waiting = _pending(cursor, vendor_id, instruments)
+    return {number for number, names in waiting.items() if _taken(cursor, vendor_id, number, names)}
+
+
+def _pending(cursor: Any, vendor_id: int, instruments: Sequence[int]) -> dict[int, list[Naming]]:
+    """The names that instruments should have, where they have others."""
+    listed = ",".join(map(str, instruments))
+    cursor.execute(
+        "SELECT c.instrument_id, c.ex_date, c.symbol, c.other_symbol FROM sec.corporate_action c"  # noqa: S608
+        f" WHERE c.vendor_id = {vendor_id} AND c.instrument_id = ANY ('{{{listed}}}'::integer[])"
+        " AND c.kind = 'name_change' AND c.withdrawn_at IS NULL AND c.symbol <> c.other_symbol"
+        " ORDER BY c.ex_date, c.ca_id"
+    )
+    changes = cursor.fetchall()
+    if not changes:
+        return {}
+    listed = ",".join(str(change[0]) for change in changes)
+    cursor.execute(
+        "SELECT instrument_id, symbol, lower(valid), upper(valid), vendor_ref FROM sec.instrument_symbol"  # noqa: S608
+        f" WHERE vendor_id = {vendor_id} AND instrument_id = ANY ('{{{listed}}}'::integer[])"
+        " ORDER BY lower(valid) NULLS FIRST"
+    )
+    stored: dict[int, list[Naming]] = {}
+    for number, *rest in cursor.fetchall():
+        stored.setdefault(number, []).append(Naming(*rest))
+    wanted = dict(stored)
+    for number, day, before, after in changes:
+        wanted[number] = renamed(wanted.get(number, []), day, before, after)
+    return {number: names for number, names in wanted.items() if names != stored.get(number, [])}
+
+
+def _taken(cursor: Any, vendor_id: int, number: int, names: Sequence[Naming]) -> bool:
+    """Whether another instrument of the vendor bears one of the names on one of its days."""
+    ours = " OR ".join(f"(symbol = {literal(one.symbol)} AND valid && {_range(one)})" for one in names)
+    cursor.execute(
+        "SELECT EXISTS (SELECT 1 FROM sec.instrument_symbol"  # noqa: S608 - quoted above
+        f" WHERE vendor_id = {vendor_id} AND instrument_id <> {number} AND ({ours}))"
+    )
+    return bool(cursor.fetchone()[0])
+
+
+def _range(one: Naming) -> str:
+    return f"daterange({literal(one.since)}, {literal(one.until)})"
+
+
+def literal(value: str | date | None) -> str:
+    """A text or date as an SQL literal."""
+    if value is None:
+        return "NULL"
+    if isinstance(value, date):
+        return f"'{value}'::date"
+    quoted = value.replace("'", "''").replace("\\", "\\\\")
+    return f"E'{quoted}'"
