@@ -22,6 +22,7 @@ from types import ModuleType
 from qfund.errors import NotFoundError, QfundError, UsageError, did_you_mean, nearest
 from qfund.strategy.api import Strategy, Value, unknown_parameter
 from qfund.strategy.faults import place_of, told
+from qfund.strategy.spoken import aside
 
 _SELECTED = re.compile(r"(?P<path>.+\.py):(?P<name>[A-Za-z_]\w*)")
 
@@ -54,7 +55,8 @@ class Loaded:
                 the strategy itself refuses.
         """
         try:
-            return self.cls(**{name: self._value(name, value) for name, value in (params or {}).items()})
+            with aside():
+                return self.cls(**{name: self._value(name, value) for name, value in (params or {}).items()})
         except UsageError as error:
             error.fix = error.fix or f"qfund strategy show {self.path}"
             raise
@@ -167,7 +169,8 @@ def _imported(path: Path, content: bytes, source: str) -> tuple[ModuleType, dict
         sys.modules[module.__name__] = module
         try:
             code = compile(source, str(file), "exec", dont_inherit=True)
-            exec(code, module.__dict__)  # noqa: S102  (the user's own file, on the user's word)
+            with aside():
+                exec(code, module.__dict__)  # noqa: S102  (the user's own file, on the user's word)
         except (Exception, SystemExit) as error:  # noqa: BLE001  (whatever it raises is told)
             del sys.modules[module.__name__]
             raise _failed(path, error) from None
