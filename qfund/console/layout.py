@@ -52,7 +52,7 @@ def _plain(block: Block) -> Iterator[str]:
 
 def _plain_table(table: Table) -> Iterator[str]:
     columns = table.headed
-    rows = [[harmless(column.name.upper()) for column in columns]]
+    rows = [[harmless(column.name if column.verbatim else column.name.upper()) for column in columns]]
     rows += [[harmless(shown(cell)) for cell in row] for row in table.rows]
     widths = [max(len(row[i]) for row in rows) for i in range(len(columns))]
     for row in rows:

@@ -27,6 +27,11 @@ def test_columns_are_aligned_and_parted_by_two_spaces():
     ]
 
 
+def test_a_heading_that_is_an_id_is_not_put_in_capitals():
+    table = Table(("metric", Column("dc71c316e684", "right", verbatim=True)), (("cagr", "13.1%"),))
+    assert next(plain_lines((table,))) == "METRIC  dc71c316e684"
+
+
 def test_blocks_are_parted_by_an_empty_line_but_a_heading_belongs_to_what_follows():
     blocks = (Heading("Prices"), Text("one"), Facts({"a": 1, "long name": "x"}))
     assert list(plain_lines(blocks)) == ["Prices", "one", "", "a          1", "long name  x"]
