@@ -95,6 +95,8 @@ def test_no_report_means_none(ready, project: Path):
         ("--benchmark GOOG", 11, "UNKNOWN_SYMBOL", "GOOG"),
         ("--since 2013-02-25 --until 2012-03-01", 2, "EMPTY_PERIOD", "after"),
         ("--as-of soon", 2, None, "--as-of"),
+        ("--until 2005-06-01", 5, "NO_BARS", "run from 2012-01-03 to 2013-03-01"),
+        ("--since 2020-01-02", 5, "NO_BARS", "--until 2013-03-01"),
     ],
 )
 def test_wrong_input_is_explained(ready, words: str, code: int, error: str | None, says: str):
