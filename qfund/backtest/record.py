@@ -138,14 +138,14 @@ def repeat_command(
         cost: what was changed of the preset.
         as_of: the moment whose knowledge was used.
     """
-    words = ["qfund", "backtest", str(result.loaded.path)]
+    words = ["qfund", "backtest", result.loaded.asked_for]
     for name, value in result.strategy.params.items():
         words += ["-p", f"{name}={value}"]
     since: date = result.raw.sessions[0].date()
     until: date = result.raw.sessions[-1].date()
     words += ["--symbols", ",".join(result.raw.symbols), "--vendor", result.data.vendor]
     words += ["--timeframe", result.raw.timeframe, "--since", str(since), "--until", str(until)]
-    words += ["--adjust", result.data.signals.adjust, "--cash", f"{wish.rules.cash:g}"]
+    words += ["--adjust", result.data.signals.adjust, "--cash", _exact(wish.rules.cash)]
     words += ["--costs", costs]
     for name, value in cost.items():
         words += ["--cost", f"{name}={value}"]
@@ -156,6 +156,11 @@ def repeat_command(
     if as_of is not None:
         words += ["--as-of", as_of.isoformat()]
     return shlex.join(words)
+
+
+def _exact(amount: float) -> str:
+    """A number with every digit it has: ``100000``, ``1234567.89``."""
+    return str(int(amount)) if amount == int(amount) else repr(amount)
 
 
 def _last_positions(simulation: Simulation) -> pd.DataFrame:

@@ -38,6 +38,7 @@ class Loaded:
         source: the file's text.
         code_sha256: 64 hexadecimal digits over the file and the neighbours that it imported.
         neighbours: those neighbours' paths within the file's folder.
+        selected: the class that was chosen by name, None when the file holds only one.
     """
 
     cls: type[Strategy]
@@ -46,6 +47,12 @@ class Loaded:
     source: str
     code_sha256: str
     neighbours: tuple[str, ...] = ()
+    selected: str | None = None
+
+    @property
+    def asked_for(self) -> str:
+        """The words that load this strategy again: ``strategies/two.py:Second``."""
+        return f"{self.path}:{self.selected}" if self.selected else str(self.path)
 
     def make(self, params: Mapping[str, object] | None = None) -> Strategy:
         """A new instance; texts are read as the declared types (``"10"``, ``"0.5"``, ``"true"``).
@@ -58,12 +65,12 @@ class Loaded:
             with aside():
                 return self.cls(**{name: self._value(name, value) for name, value in (params or {}).items()})
         except UsageError as error:
-            error.fix = error.fix or f"qfund strategy show {self.path}"
+            error.fix = error.fix or f"qfund strategy show {self.asked_for}"
             raise
         except Exception as error:
             raise UsageError(
                 f"{self.name} refuses these parameters: {told(error)}{_at(error, self.path)}.",
-                fix=f"qfund strategy show {self.path}",
+                fix=f"qfund strategy show {self.asked_for}",
                 code="PARAMETERS_REFUSED",
             ) from error
 
@@ -94,7 +101,7 @@ def load(path: Path | str) -> Loaded:
     digest = hashlib.sha256(content)
     for name, body in neighbours.items():
         digest.update(b"\0" + name.encode() + b"\0" + body)
-    return Loaded(cls, cls.__name__, shown, source, digest.hexdigest(), tuple(neighbours))
+    return Loaded(cls, cls.__name__, shown, source, digest.hexdigest(), tuple(neighbours), selected)
 
 
 def _split(path: Path | str) -> tuple[Path, str | None]:
