@@ -92,6 +92,18 @@ def test_a_narrower_one_folds_the_widest_text_alone():
     assert lines[3].strip().startswith("seven for one")
 
 
+def test_several_short_texts_fold_before_a_record_takes_a_row_each():
+    """12 + 6 + 24 + 16 letters and three gaps are 64; at 49 the period and the time take two lines each."""
+    table = Table(
+        ("run", Column("return", "right"), "period", "ran"),
+        (("dc71c316e684", "172.3%", "2005-01-03 to 2013-03-01", "2026-11-27 11:12"),),
+    )
+    lines = drawn(table, 49)
+    assert lines[2].split() == ["dc71c316e684", "172.3%", "2005-01-03", "to", "2026-11-27"]
+    assert lines[3].split() == ["2013-03-01", "11:12"]
+    assert max(map(len, lines)) <= 49
+
+
 def test_a_very_narrow_one_shows_a_record_a_row():
     assert drawn(WIDE, 30) == [
         "symbol  AAPL",
