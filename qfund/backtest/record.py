@@ -73,7 +73,8 @@ def report_input(
     """What the report shows; ``generated_at`` is the only clock on its page."""
     simulation = result.simulation
     gross, net = exposure(simulation)
-    doc = inspect.getdoc(result.loaded.cls) or ""
+    # its own words only: getdoc would hand on those of the class that it extends
+    doc = inspect.cleandoc(result.loaded.cls.__doc__ or "")
     return ReportInput(
         title=result.loaded.name,
         description=" ".join(doc.partition("\n\n")[0].split()),
