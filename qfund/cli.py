@@ -17,30 +17,34 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, TextIO
 
-import typer
-from typer.core import TyperGroup
+try:
+    import typer
+    from typer.core import TyperGroup
 
-from qfund.commands import (
-    backtest,
-    config,
-    data,
-    db,
-    demo,
-    doctor,
-    everywhere,
-    failures,
-    ingest,
-    init,
-    runs,
-    strategy,
-    universe,
-    version,
-)
-from qfund.commands.everywhere import GlobalOptions
-from qfund.commands.session import Session
-from qfund.config.project import locate
-from qfund.console import Console, ReaderGone, Streams
-from qfund.errors import ConfigError, InterruptedRunError, QfundError, UsageError
+    from qfund.commands import (
+        backtest,
+        config,
+        data,
+        db,
+        demo,
+        doctor,
+        everywhere,
+        failures,
+        ingest,
+        init,
+        runs,
+        strategy,
+        universe,
+        version,
+    )
+    from qfund.commands.everywhere import GlobalOptions
+    from qfund.commands.session import Session
+    from qfund.config.project import locate
+    from qfund.console import Console, ReaderGone, Streams
+    from qfund.errors import ConfigError, InterruptedRunError, QfundError, UsageError
+except KeyboardInterrupt:  # Ctrl-C while the program is still loading
+    sys.stderr.write("Error: Stopped before anything was done. [INTERRUPTED, exit 130]\n")
+    raise SystemExit(130) from None
 
 COMPLETING = "_QFUND_COMPLETE"
 HELP_NAMES = ["-h", "--help"]
@@ -147,7 +151,7 @@ def _run(words: list[str], streams: Streams) -> int:
         root = build()
         command = _name(root, rest)
         with _terminable(received):
-            _dispatch(root, rest or ["--help"], session)
+            _dispatch(root, rest, session)
     except ReaderGone:
         raise
     except QfundError as error:
@@ -167,7 +171,9 @@ def _run(words: list[str], streams: Streams) -> int:
 def _dispatch(root: Any, words: list[str], session: Session) -> None:
     if COMPLETING in session.environ:
         root.main(args=words, prog_name="qfund", complete_var=COMPLETING)
-    with root.make_context("qfund", words, obj=session) as ctx:
+    if session.console.json and not words:
+        raise UsageError("qfund needs a command.", fix="qfund --help")
+    with root.make_context("qfund", words or ["--help"], obj=session) as ctx:
         root.invoke(ctx)
 
 

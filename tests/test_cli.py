@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import subprocess
@@ -85,6 +86,19 @@ def test_a_noun_alone_in_json_is_an_error_in_the_envelope(tmp_path):
     ran = run("config", "--json", cwd=tmp_path)
     assert ran.code == ran.document["exit_code"] == 2
     assert ran.document["errors"][0]["message"] == "qfund config needs a command."
+
+
+def test_json_without_a_command_is_an_error_in_the_envelope(tmp_path):
+    ran = run("--json", cwd=tmp_path)
+    assert ran.code == ran.document["exit_code"] == 2
+    assert ran.document["errors"][0]["message"] == "qfund needs a command."
+
+
+@pytest.mark.parametrize("word", ["--version", "-V"])
+def test_who_asks_for_the_version_as_elsewhere_is_told_the_command(tmp_path, word):
+    ran = run(word, cwd=tmp_path)
+    assert ran.code == 2
+    assert "Fix: qfund version" in ran.err
 
 
 @pytest.mark.parametrize(
@@ -177,6 +191,28 @@ def test_a_signal_ends_the_program_with_its_code_and_without_a_traceback(
     assert f'"code": "{name}"' in out
     assert f'"exit_code": {code}' in out
     assert err == ""
+
+
+def test_ctrl_c_while_the_program_loads_is_130_without_a_traceback(tmp_path):
+    """A Typer that takes a minute to load stands in for a slow disk."""
+    (tmp_path / "typer.py").write_text(
+        "import sys, time\nprint('loading', file=sys.stderr, flush=True)\ntime.sleep(60)\n"
+    )
+    process = subprocess.Popen(
+        [*PROGRAM, "config", "show"],
+        cwd=tmp_path,
+        env=environment(PYTHONPATH=os.pathsep.join([str(tmp_path), str(Path(cli.__file__).parent.parent)])),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    assert process.stderr.readline() == "loading\n"
+    time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    assert (process.returncode, out) == (130, "")
+    assert err == "Error: Stopped before anything was done. [INTERRUPTED, exit 130]\n"
 
 
 def test_a_reader_that_leaves_is_no_error(tmp_path):

@@ -7,7 +7,7 @@ period's end, and before its start only what the strategy needs to warm up. It o
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 
@@ -15,7 +15,7 @@ import pandas as pd
 
 from qfund.backtest.actions import in_money, untold
 from qfund.backtest.membership import Membership, membership
-from qfund.errors import NotFoundError, UsageError, did_you_mean
+from qfund.errors import DataQualityError, NotFoundError, UsageError, did_you_mean, nearest
 from qfund.market.actions import CorporateAction
 from qfund.market.bars import FIELDS, Adjust, Bars, Timeframe
 from qfund.market.sessions import sessions
@@ -104,6 +104,7 @@ def read(store: Store, query: Query) -> Data:
     Raises:
         NotFoundError: nothing is stored of that timeframe or vendor, or a symbol is unknown (exit 11).
         UsageError: several vendors have such bars and none was named.
+        DataQualityError: no bar lies in the period (``NO_BARS``); the message says which are stored.
     """
     series = _series(store, query)
     members = _members(store, series, query)
@@ -119,12 +120,14 @@ def read(store: Store, query: Query) -> Data:
         return _warmed_up(read, query)
 
     raw = bars_of(symbols, "raw")
-    first, last = (raw.sessions[0].date(), raw.sessions[-1].date()) if len(raw) else (None, until)
+    if len(raw) == 0:
+        raise _nothing(store, series, symbols, query)
+    first = raw.sessions[0].date()
     known = actions.read_applied(
         store,
         (*symbols, *beside),
         since=since,
-        until=last,
+        until=raw.sessions[-1].date(),
         as_of=query.as_of,
         vendor=series.vendor,
     )
@@ -143,6 +146,39 @@ def read(store: Store, query: Query) -> Data:
     )
 
 
+def _nothing(store: Store, series: Series, symbols: Sequence[str], query: Query) -> DataQualityError:
+    """Why there is no bar in the period: it lies outside what is stored, or nothing was known yet."""
+    rows = coverage.status(store, vendor=series.vendor, timeframe=series.timeframe)
+    stored = [row for row in rows if row.feed == series.feed and row.symbol in symbols and row.bars]
+    firsts = [row.first for row in stored if row.first is not None]
+    lasts = [row.last for row in stored if row.last is not None]
+    names = ", ".join(symbols[:8]) + (f" and {len(symbols) - 8} more" if len(symbols) > 8 else "")
+    if not firsts:
+        return DataQualityError(
+            f"No {query.timeframe} bars of {names} are stored.", fix="qfund data status", code="NO_BARS"
+        )
+    first, last = min(firsts), max(lasts)
+    held = f"the stored {query.timeframe} bars of {names} run from {first} to {last}"
+    if (query.until is None or query.until >= first) and (query.since is None or query.since <= last):
+        if query.as_of is not None:
+            return DataQualityError(
+                f"As of {query.as_of:%Y-%m-%dT%H:%M:%SZ} no bar of the period was known: {held}.",
+                fix="give a later --as-of, or leave it away",
+                code="NO_BARS",
+            )
+        asked = f"{query.since or first} to {query.until or last}"
+        return DataQualityError(
+            f"There are no bars in {asked}: {held}.", fix="qfund data status", code="NO_BARS"
+        )
+    before = query.until is not None and query.until < first
+    asked = f"until {query.until}" if before else f"since {query.since}"
+    return DataQualityError(
+        f"There are no bars {asked}: {held}.",
+        fix=f"--since {first} --until {last}, or ingest what is missing",
+        code="NO_BARS",
+    )
+
+
 def _on_rows(bars: Bars, like: Bars) -> Bars:
     """The bars on another's rows; a row that they do not have is NaN."""
     frames = {name: getattr(bars, name).reindex(like.index) for name in FIELDS}
@@ -157,7 +193,9 @@ def _series(store: Store, query: Query) -> Series:
             raise NotFoundError(
                 f"No {query.timeframe} bars of vendor '{query.vendor}' are stored."
                 f"{did_you_mean(query.vendor, {series.vendor for series in stored})}",
-                fix=f"qfund ingest --vendor {query.vendor} --since 2005-01-01 --timeframe {query.timeframe}",
+                fix=f"--vendor {close[0]}"
+                if (close := nearest(query.vendor, {series.vendor for series in stored}))
+                else f"qfund ingest --vendor {query.vendor} --since 2005-01-01 --timeframe {query.timeframe}",
                 code="NO_BARS",
             )
         stored = matching

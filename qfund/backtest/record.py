@@ -73,7 +73,8 @@ def report_input(
     """What the report shows; ``generated_at`` is the only clock on its page."""
     simulation = result.simulation
     gross, net = exposure(simulation)
-    doc = inspect.getdoc(result.loaded.cls) or ""
+    # its own words only: getdoc would hand on those of the class that it extends
+    doc = inspect.cleandoc(result.loaded.cls.__doc__ or "")
     return ReportInput(
         title=result.loaded.name,
         description=" ".join(doc.partition("\n\n")[0].split()),
@@ -138,7 +139,7 @@ def repeat_command(
         cost: what was changed of the preset.
         as_of: the moment whose knowledge was used.
     """
-    words = ["qfund", "backtest", str(result.loaded.path)]
+    words = ["qfund", "backtest", result.loaded.asked_for]
     for name, value in result.strategy.params.items():
         words += ["-p", f"{name}={value}"]
     since: date = result.raw.sessions[0].date()
@@ -147,7 +148,7 @@ def repeat_command(
     words += ["--universe", members.universe] if members else ["--symbols", ",".join(result.raw.symbols)]
     words += ["--vendor", result.data.vendor]
     words += ["--timeframe", result.raw.timeframe, "--since", str(since), "--until", str(until)]
-    words += ["--adjust", result.data.signals.adjust, "--cash", f"{wish.rules.cash:g}"]
+    words += ["--adjust", result.data.signals.adjust, "--cash", _exact(wish.rules.cash)]
     words += ["--costs", costs]
     for name, value in cost.items():
         words += ["--cost", f"{name}={value}"]
@@ -158,6 +159,11 @@ def repeat_command(
     if as_of is not None:
         words += ["--as-of", as_of.isoformat()]
     return shlex.join(words)
+
+
+def _exact(amount: float) -> str:
+    """A number with every digit it has: ``100000``, ``1234567.89``."""
+    return str(int(amount)) if amount == int(amount) else repr(amount)
 
 
 def _last_positions(simulation: Simulation) -> pd.DataFrame:

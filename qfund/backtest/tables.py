@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from qfund.backtest.metrics import Metric
-from qfund.backtest.wording import GROUPS, NIL, Term, Unit, moment, number, say, signed, term_of
+from qfund.backtest.wording import NIL, Term, Unit, grouped, moment, number, say, signed
 
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 MOST_TRADES = 500
@@ -220,20 +220,12 @@ def _trade(trade: Mapping[Hashable, Any]) -> str:
 
 def metric_groups(metrics: Mapping[str, Metric], currency: str, notes: Footnotes) -> str:
     """All metrics by group, in the order of the catalogue, unknown ones last; reasons become footnotes."""
-    groups: list[tuple[str, list[tuple[str, Term]]]] = [
-        (group, [(name, term) for name, term in terms.items() if name in metrics])
-        for group, terms in GROUPS.items()
-    ]
-    known = {name for terms in GROUPS.values() for name in terms}
-    groups.append(("Further", [(name, term_of(name)) for name in metrics if name not in known]))
     blocks = []
-    for group, terms in groups:
-        if not terms:
-            continue
+    for group, terms in grouped(metrics):
         rows = "".join(
             f'<tr><th scope="row">{esc(term.label)}{_small(term.note)}</th>'
             f"<td>{metric_value(metrics[name], term, currency, notes)}</td></tr>"
-            for name, term in terms
+            for name, term in terms.items()
         )
         blocks.append(f"<div><h3>{esc(group)}</h3><table><tbody>{rows}</tbody></table></div>")
     return f'<div class="groups">{"".join(blocks)}</div>'

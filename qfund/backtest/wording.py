@@ -16,7 +16,19 @@ from typing import Literal
 import pandas as pd
 
 Unit = Literal[
-    "percent", "points", "chance", "ratio", "money", "cash", "price", "count", "bps", "days", "bars", "text"
+    "percent",
+    "points",
+    "chance",
+    "ratio",
+    "money",
+    "cash",
+    "price",
+    "count",
+    "bps",
+    "days",
+    "sessions",
+    "bars",
+    "text",
 ]
 
 
@@ -86,6 +98,7 @@ def _digits(value: float, unit: Unit) -> str:
         "count": (whole, ""),
         "bars": (long, ""),
         "days": (long, ""),
+        "sessions": (long, ""),
         "bps": (".1f", " bps"),
     }.get(unit, (".2f" if size >= 0.1 or value == 0 else ".3f", ""))
     if unit == "chance" and not 0.0005 <= value < 0.9995:
@@ -189,7 +202,7 @@ GROUPS: dict[str, dict[str, Term]] = {
         "sharpe_high": Term("Sharpe, upper bound", "ratio", "of 95% confidence"),
         "psr": Term("Probabilistic Sharpe", "chance", "chance that the true one is above 0"),
         "dsr": Term("Deflated Sharpe", "chance", "the same, after all trials so far"),
-        "track_record_needed": Term("Record needed", "days", "sessions until it is above 0 at 95%"),
+        "track_record_needed": Term("Record needed", "sessions", "until it is above 0 at 95%"),
         "trials": Term("Trials so far", "count", "different runs of this strategy"),
         "sharpe_autocorrelated": Term("Sharpe, autocorrelated", "ratio", "after Lo (2002)"),
         "sortino": Term("Sortino ratio", "ratio", "daily, against downside deviation"),
@@ -303,3 +316,15 @@ def term_of(name: str) -> Term:
         if name in terms:
             return terms[name]
     return Term(spell(name), "ratio")
+
+
+def grouped(names: Iterable[str]) -> list[tuple[str, dict[str, Term]]]:
+    """The metrics in the order of a report: each group's title and terms; unknown names come last."""
+    wanted = list(names)
+    found = [
+        (title, {name: term for name, term in terms.items() if name in wanted})
+        for title, terms in GROUPS.items()
+    ]
+    known = {name for _, terms in found for name in terms}
+    found.append(("Further", {name: term_of(name) for name in wanted if name not in known}))
+    return [(title, terms) for title, terms in found if terms]

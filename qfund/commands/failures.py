@@ -21,6 +21,7 @@ from qfund.config.secrets import HIDDEN, starred
 from qfund.errors import QfundError, UsageError, did_you_mean, nearest
 
 _NAME_OF_SECRET = re.compile(r"SECRET|TOKEN|PASSWORD|PASSWD|CREDENTIAL|API_?KEY", re.IGNORECASE)
+VERSION = ("--version", "-V")  # what other programs call it
 _SHORTEST_SECRET = 6  # shorter values would blank out words of the traceback itself
 
 
@@ -28,7 +29,8 @@ def usage_error(error: typer.TyperException) -> UsageError:
     """Typer's complaint about the command line, with the nearest right word and where to read on."""
     ctx: typer.Context | None = getattr(error, "ctx", None)
     path = ctx.command_path if ctx else "qfund"
-    return UsageError(_message(error, ctx), fix=f"{path} --help", code="USAGE", details={"command": path})
+    fix = "qfund version" if getattr(error, "option_name", None) in VERSION else f"{path} --help"
+    return UsageError(_message(error, ctx), fix=fix, code="USAGE", details={"command": path})
 
 
 def _message(error: typer.TyperException, ctx: typer.Context | None) -> str:

@@ -109,6 +109,8 @@ def outcome(record: RunRecord, *, command: str, full: bool, next_steps: Sequence
         full: show every metric.
         next_steps: commands worth running now.
     """
+    from qfund.backtest.wording import grouped
+
     title = " ".join([record.strategy, *(f"{name}={value}" for name, value in sorted(record.params.items()))])
     about = Facts(
         (
@@ -120,13 +122,13 @@ def outcome(record: RunRecord, *, command: str, full: bool, next_steps: Sequence
             ("report", record.report_path or "none written"),
         )
     )
-    blocks: list[Block] = [Heading(title), about, _metrics(record, full=full)]
-    from qfund.backtest.wording import term_of
-
+    blocks: list[Block] = [Heading(title), about, *(_every_metric(record) if full else [_headlines(record)])]
     missing = [
-        f"{term_of(name).label}: {entry['reason']}"
-        for name, entry in record.metrics.items()
-        if entry["value"] is None and entry["reason"] and (full or name in HEADLINES)
+        f"{term.label}: {record.metrics[name]['reason']}"
+        for _, terms in grouped(record.metrics)
+        for name, term in terms.items()
+        if record.metrics[name]["value"] is None and record.metrics[name]["reason"]
+        if full or name in HEADLINES
     ]
     if missing:
         blocks.append(Text(missing))
@@ -164,18 +166,30 @@ HEADLINES = (
 )  # fmt: skip
 
 
-def _metrics(record: RunRecord, *, full: bool) -> Table:
+def _headlines(record: RunRecord) -> Table:
+    """The metrics that are asked for first, in two columns."""
     from qfund.backtest.wording import term_of
 
-    names = list(record.metrics) if full else [name for name in HEADLINES if name in record.metrics]
+    names = [name for name in HEADLINES if name in record.metrics]
     rows = [(term_of(name).label, said(name, record.metrics[name]["value"])) for name in names]
-    if full:
-        return Table(("metric", Column("value", "right")), rows)
     half = -(-len(rows) // 2)
     right = rows[half:] + [("", "")] * (2 * half - len(rows))
     paired = [(*one, *other) for one, other in zip(rows[:half], right, strict=True)]
     twice = ("metric", Column("value", "right"))
     return Table((*twice, *twice), paired)
+
+
+def _every_metric(record: RunRecord) -> list[Block]:
+    """All metrics with their conventions, in the report's groups: a stored run does not keep their order."""
+    from qfund.backtest.wording import grouped
+
+    blocks: list[Block] = []
+    for title, terms in grouped(record.metrics):
+        rows = [
+            (term.label, said(name, record.metrics[name]["value"]), term.note) for name, term in terms.items()
+        ]
+        blocks += [Heading(title), Table(("metric", Column("value", "right"), "convention"), rows)]
+    return blocks
 
 
 def said(name: str, value: object) -> str:
@@ -184,7 +198,7 @@ def said(name: str, value: object) -> str:
 
     unit = term_of(name).unit
     text = say(value, unit)
-    return f"{text} {unit}" if unit in ("days", "bars") and text != NIL else text
+    return f"{text} {unit}" if unit in ("days", "sessions", "bars") and text != NIL else text
 
 
 def _symbols(symbols: Sequence[str]) -> str:

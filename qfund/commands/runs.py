@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -126,11 +126,11 @@ def compare(ctx: typer.Context, first: RunArgument, second: RunArgument) -> None
             },
             blocks=(
                 Heading("What differs"),
-                Table(("input", one.run_id, other.run_id), [(name, *pair) for name, pair in inputs.items()])
+                Table(("input", *_headed(one, other)), [(name, *pair) for name, pair in inputs.items()])
                 if inputs
                 else Text("Nothing: the inputs are equal, so it is the same run."),
                 Heading("Results"),
-                Table(("metric", Column(one.run_id, "right"), Column(other.run_id, "right")), shown),
+                Table(("metric", *_headed(one, other, align="right")), shown),
             ),
         )
     )
@@ -232,6 +232,11 @@ def _inputs(run: RunRecord) -> dict[str, object]:
     ):
         flat |= {f"{prefix} {name}": value for name, value in group.items()}
     return flat
+
+
+def _headed(*runs: RunRecord, align: Literal["left", "right"] = "left") -> tuple[Column, ...]:
+    """A column for each run under its id, which is written as `qfund runs show` takes it."""
+    return tuple(Column(run.run_id, align, verbatim=True) for run in runs)
 
 
 def _different(one: Mapping[str, object], other: Mapping[str, object]) -> dict[str, tuple[object, object]]:

@@ -138,6 +138,7 @@ def _unknown(key: str, source: str, known: list[str]) -> ConfigError:
     close = did_you_mean(key, known) if name else did_you_mean(key, [*known, *SECTIONS])
     return ConfigError(
         f"{source}: there is no setting '{key}'.{close}",
+        fix=f"correct or remove it: {source}",
         code="UNKNOWN_SETTING",
         details={"key": key, "source": source},
     )
@@ -223,7 +224,7 @@ def _checked(key: str, field: FieldInfo, one: _Written, folder: Path, environ: M
 def _wrong(key: str, one: _Written, what: str) -> ConfigError:
     return ConfigError(
         f"{one.source}: {key} {what}.",
-        fix=f"qfund config show --origin lists every setting; mend {one.source}",
+        fix=f"correct or remove it: {one.source}",
         code="CONFIG_TYPE",
         details={"key": key, "source": one.source},
     )

@@ -112,12 +112,14 @@ class Secret:
             reason = error.strerror if isinstance(error, OSError) else "it is not text"
             raise ConfigError(
                 f"{self.key} refers to {path}, which cannot be read: {reason}.",
+                fix=f"write the value into {path}, or let {self.key} refer to another file",
                 code="SECRET_MISSING",
                 details={"key": self.key, "path": str(path)},
             ) from error
         if not value:
             raise ConfigError(
                 f"{self.key} refers to {path}, which is empty.",
+                fix=f"write the value into {path}",
                 code="SECRET_MISSING",
                 details={"key": self.key, "path": str(path)},
             )

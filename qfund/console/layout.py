@@ -13,7 +13,7 @@ from typing import Any, assert_never
 from qfund.console.outcome import Block, Facts, Heading, Table, Text, shown
 
 GAP = "  "
-NARROWEST = 16  # letters; a text folded into less is a ladder
+NARROWEST = 16  # letters; a sentence folded into less is a ladder
 CONTROLS = dict.fromkeys((*range(32), *range(127, 160)), "�")
 CONTROLS_IN_LINES = {code: shown for code, shown in CONTROLS.items() if code != ord("\t")}
 
@@ -52,7 +52,7 @@ def _plain(block: Block) -> Iterator[str]:
 
 def _plain_table(table: Table) -> Iterator[str]:
     columns = table.headed
-    rows = [[harmless(column.name.upper()) for column in columns]]
+    rows = [[harmless(column.name if column.verbatim else column.name.upper()) for column in columns]]
     rows += [[harmless(shown(cell)) for cell in row] for row in table.rows]
     widths = [max(len(row[i]) for row in rows) for i in range(len(columns))]
     for row in rows:
@@ -109,14 +109,14 @@ def _rich_facts(facts: Facts) -> Any:
 
 
 def _rich_table(table: Table, width: int) -> Any:
-    """A table; one that is too wide folds its widest text, and if that is not enough shows a record a row."""
+    """A table; one that is too wide folds its texts, and if that is not enough shows a record a row."""
     from rich import box
     from rich.table import Table as RichTable
     from rich.text import Text as RichText
 
     rows = [[harmless(shown(cell)) for cell in row] for row in table.rows]
-    folding = _folding(table, rows, width)
-    if folding is None:
+    folded = _folded(table, rows, width)
+    if folded is None:
         return _records(table, rows)
     grid = RichTable(
         box=box.SIMPLE_HEAD,
@@ -132,7 +132,8 @@ def _rich_table(table: Table, width: int) -> Any:
             RichText(harmless(column.name)),
             justify=column.align,
             style=column.style,
-            no_wrap=number != folding,
+            no_wrap=number not in folded,
+            width=folded.get(number),
             overflow="fold",
         )
     for row in rows:
@@ -140,18 +141,30 @@ def _rich_table(table: Table, width: int) -> Any:
     return grid
 
 
-def _folding(table: Table, rows: Sequence[Sequence[str]], width: int) -> int | None:
-    """The column that may fold so that the table fits: -1 when none has to, None when none is enough."""
+def _folded(table: Table, rows: Sequence[Sequence[str]], width: int) -> dict[int, int] | None:
+    """The columns that fold so that the table fits, with their new widths; None when that is not enough.
+
+    The widest text gives way first; a short one to half of its length, a long one to NARROWEST letters, and
+    none to less than its longest word: numbers and words are never broken.
+    """
     columns = table.headed
-    widths = [max(len(text) for text in (c.name, *(row[i] for row in rows))) for i, c in enumerate(columns)]
-    excess = sum(widths) + len(GAP) * (len(columns) - 1) - width
-    if excess <= 0:
-        return -1
-    texts = [i for i, column in enumerate(columns) if column.align == "left"]
-    widest = max(texts, key=lambda i: widths[i], default=None)
-    if widest is None or widths[widest] - excess < max(NARROWEST, len(columns[widest].name)):
-        return None
-    return widest
+    cells = [(c.name, *(row[i] for row in rows)) for i, c in enumerate(columns)]
+    widths = [max(map(len, texts)) for texts in cells]
+    least = list(widths)
+    for i, texts in enumerate(cells):
+        if columns[i].align == "left":
+            word = max(len(word) for text in texts for word in (text.split() or [""]))
+            least[i] = min(widths[i], max(word, min(NARROWEST, widths[i] // 2 + 1)))
+    folded: dict[int, int] = {}
+    for _ in columns:
+        excess = sum(widths) + len(GAP) * (len(columns) - 1) - width
+        if excess <= 0:
+            return folded
+        widest = max(range(len(columns)), key=lambda i: (widths[i] > least[i], widths[i]))
+        if widths[widest] == least[widest]:
+            return None
+        widths[widest] = folded[widest] = max(least[widest], widths[widest] - excess)
+    return folded if sum(widths) + len(GAP) * (len(columns) - 1) <= width else None
 
 
 def _records(table: Table, rows: Sequence[Sequence[str]]) -> Any:

@@ -19,11 +19,15 @@ Cell = object
 
 @dataclass(frozen=True)
 class Column:
-    """A table's column: its heading, which side its cells lean on, and a rich style for terminals."""
+    """A table's column: its heading, which side its cells lean on, and a rich style for terminals.
+
+    A heading that is a name of its own (an id) is ``verbatim``: plain text does not put it in capitals.
+    """
 
     name: str
     align: Literal["left", "right"] = "left"
     style: str | None = None
+    verbatim: bool = False
 
 
 @dataclass(frozen=True)

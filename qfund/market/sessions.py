@@ -1,4 +1,4 @@
-"""Sessions: the days, opens and closes of an exchange, as ``exchange_calendars`` knows them, and of the FX market.
+"""Sessions: the days, opens and closes of exchanges, as ``exchange_calendars`` knows them, and of the FX market.
 
 Promises: a session is a naive midnight date of the exchange's calendar, never a truncated UTC instant; opens
 and closes are timezone-aware UTC; half days have their own close. Nothing here knows what day today is.
@@ -20,8 +20,8 @@ DAYS_PER_YEAR = 365.25  # ACT/365.25, see docs/guides/conventions.md
 
 
 FX = "FX"
-"""Foreign exchange, 24 hours on 5 days: session D runs from 17:00 New York on the day before to 17:00 on D, so
-that Monday's opens on Sunday. It has no holidays: a quiet day is a session without bars (OANDA, "Hours of
+"""Foreign exchange, 24 hours on 5 days: session D runs from 17:00 New York on the day before to 17:00 on D,
+so that Monday's opens on Sunday. It has no holidays: a quiet day is a session without bars (OANDA, "Hours of
 operation"; 17:00 New York is the market's customary change of the value date)."""
 
 
@@ -47,7 +47,7 @@ def _fx(end: str) -> Any:
 
     from exchange_calendars import ExchangeCalendar
 
-    class ForeignExchange(ExchangeCalendar):  # type: ignore[misc] - an untyped library's class
+    class ForeignExchange(ExchangeCalendar):  # type: ignore[misc]  # an untyped library's class
         name = FX
         tz = ZoneInfo("America/New_York")
         open_times = ((None, time(17)),)

@@ -22,6 +22,7 @@ from types import ModuleType
 from qfund.errors import NotFoundError, QfundError, UsageError, did_you_mean, nearest
 from qfund.strategy.api import Strategy, Value, unknown_parameter
 from qfund.strategy.faults import place_of, told
+from qfund.strategy.spoken import aside
 
 _SELECTED = re.compile(r"(?P<path>.+\.py):(?P<name>[A-Za-z_]\w*)")
 
@@ -37,6 +38,7 @@ class Loaded:
         source: the file's text.
         code_sha256: 64 hexadecimal digits over the file and the neighbours that it imported.
         neighbours: those neighbours' paths within the file's folder.
+        selected: the class that was chosen by name, None when the file holds only one.
     """
 
     cls: type[Strategy]
@@ -45,6 +47,12 @@ class Loaded:
     source: str
     code_sha256: str
     neighbours: tuple[str, ...] = ()
+    selected: str | None = None
+
+    @property
+    def asked_for(self) -> str:
+        """The words that load this strategy again: ``strategies/two.py:Second``."""
+        return f"{self.path}:{self.selected}" if self.selected else str(self.path)
 
     def make(self, params: Mapping[str, object] | None = None) -> Strategy:
         """A new instance; texts are read as the declared types (``"10"``, ``"0.5"``, ``"true"``).
@@ -54,14 +62,15 @@ class Loaded:
                 the strategy itself refuses.
         """
         try:
-            return self.cls(**{name: self._value(name, value) for name, value in (params or {}).items()})
+            with aside():
+                return self.cls(**{name: self._value(name, value) for name, value in (params or {}).items()})
         except UsageError as error:
-            error.fix = error.fix or f"qfund strategy show {self.path}"
+            error.fix = error.fix or f"qfund strategy show {self.asked_for}"
             raise
         except Exception as error:
             raise UsageError(
                 f"{self.name} refuses these parameters: {told(error)}{_at(error, self.path)}.",
-                fix=f"qfund strategy show {self.path}",
+                fix=f"qfund strategy show {self.asked_for}",
                 code="PARAMETERS_REFUSED",
             ) from error
 
@@ -92,7 +101,7 @@ def load(path: Path | str) -> Loaded:
     digest = hashlib.sha256(content)
     for name, body in neighbours.items():
         digest.update(b"\0" + name.encode() + b"\0" + body)
-    return Loaded(cls, cls.__name__, shown, source, digest.hexdigest(), tuple(neighbours))
+    return Loaded(cls, cls.__name__, shown, source, digest.hexdigest(), tuple(neighbours), selected)
 
 
 def _split(path: Path | str) -> tuple[Path, str | None]:
@@ -167,7 +176,8 @@ def _imported(path: Path, content: bytes, source: str) -> tuple[ModuleType, dict
         sys.modules[module.__name__] = module
         try:
             code = compile(source, str(file), "exec", dont_inherit=True)
-            exec(code, module.__dict__)  # noqa: S102  (the user's own file, on the user's word)
+            with aside():
+                exec(code, module.__dict__)  # noqa: S102  (the user's own file, on the user's word)
         except (Exception, SystemExit) as error:  # noqa: BLE001  (whatever it raises is told)
             del sys.modules[module.__name__]
             raise _failed(path, error) from None

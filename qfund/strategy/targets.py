@@ -21,6 +21,7 @@ from qfund.market.bars import FIELDS, Bars
 from qfund.market.sessions import minutes_in_session, sessions
 from qfund.strategy.api import Strategy
 from qfund.strategy.faults import place_of, told
+from qfund.strategy.spoken import aside
 
 _FULLY_INVESTED = 1.0 + 1e-9  # weights such as 3 × (1/3) may exceed one by rounding
 
@@ -71,7 +72,8 @@ def declared_warmup(strategy: Strategy) -> int:
             (``WARMUP_TYPE``).
     """
     try:
-        warmup: Any = strategy.warmup
+        with aside():
+            warmup: Any = strategy.warmup
     except Exception as error:
         raise _raised(strategy, error, "warmup") from error
     if isinstance(warmup, bool) or not isinstance(warmup, int | np.integer) or warmup < 0:
@@ -110,7 +112,8 @@ def evaluated(strategy: Strategy, bars: Bars) -> pd.DataFrame:
     """
     shown, arrays = _read_only(bars)
     try:
-        returned = strategy.targets(shown)
+        with aside():
+            returned = strategy.targets(shown)
     except QfundError:
         raise
     except (Exception, SystemExit) as error:

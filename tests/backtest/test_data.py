@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import UTC, date, datetime
 from decimal import Decimal
 
 import pandas as pd
 import pytest
 
 from qfund.backtest.data import Data, Query, read
-from qfund.errors import NotFoundError, UsageError
+from qfund.errors import DataQualityError, NotFoundError, UsageError
 from qfund.market.actions import CorporateAction
 from qfund.market.sessions import sessions
 from qfund.store import Store
-from tests.support.stored import Shelf
+from tests.support.stored import Shelf, flat
 
 DAYS = [day.date() for day in sessions("XNYS", date(2024, 1, 2), date(2024, 1, 31))]
 
@@ -70,12 +70,51 @@ def test_an_empty_store_says_how_to_fill_it(store: Store) -> None:
     assert "qfund ingest" in (caught.value.fix or "")
 
 
+@pytest.mark.parametrize(
+    ("query", "says", "fix"),
+    [
+        (Query(until=date(2020, 1, 31)), "no bars until 2020-01-31", "--since 2024-01-02 --until 2024-01-31"),
+        (Query(since=date(2025, 1, 2)), "no bars since 2025-01-02", "--since 2024-01-02 --until 2024-01-31"),
+        (Query(since=date(2024, 1, 6), until=date(2024, 1, 7)), "no bars in 2024-01-06 to 2024-01-07", None),
+        (Query(as_of=datetime(2024, 1, 1, tzinfo=UTC)), "As of 2024-01-01T00:00:00Z no bar", "--as-of"),
+    ],
+    ids=["before the first bar", "after the last", "a weekend", "before anything was known"],
+)
+def test_a_period_without_bars_is_told_from_when_to_when_there_are_some(
+    shelf: Shelf, query: Query, says: str, fix: str | None
+) -> None:
+    with pytest.raises(DataQualityError, match=says) as caught:
+        read(shelf.store, query)
+    assert "bars of A, B run from 2024-01-02 to 2024-01-31" in caught.value.message
+    assert (fix or "qfund data status") in (caught.value.fix or "")
+    assert (caught.value.exit_code, caught.value.code) == (5, "NO_BARS")
+
+
+def test_dates_before_a_listing_are_told_with_the_days_of_that_symbol(shelf: Shelf) -> None:
+    """C trades from the fifth session on; A and B were there before."""
+    shelf.write([flat("C", day, 10.0) for day in DAYS[4:]])
+    with pytest.raises(DataQualityError, match="bars of C run from 2024-01-08 to 2024-01-31"):
+        read(shelf.store, Query(symbols=("C",), until=DAYS[3]))
+
+
+def test_an_action_before_the_first_bar_makes_no_other_run(shelf: Shelf) -> None:
+    """Nothing is held and nothing is adjusted before it, so equal runs stay equal."""
+    before = read(shelf.store, Query())
+    shelf.act(CorporateAction("A", "split", date(2010, 6, 1), new_rate=Decimal(2), old_rate=Decimal(1)))
+    shelf.act(CorporateAction("A", "split", DAYS[0], new_rate=Decimal(2), old_rate=Decimal(1)))
+    after = read(shelf.store, Query())
+    assert after.actions == ()
+    assert after.fingerprint() == before.fingerprint()
+    pd.testing.assert_frame_equal(after.signals.close, before.signals.close)
+
+
 def test_unknown_names_are_answered_with_the_nearest(shelf: Shelf) -> None:
     fill(shelf, "AAPL")
     with pytest.raises(NotFoundError, match="AAPL"):
         read(shelf.store, Query(symbols=("APPL",)))
-    with pytest.raises(NotFoundError, match="acme"):
+    with pytest.raises(NotFoundError, match="acme") as caught:
         read(shelf.store, Query(vendor="acne"))
+    assert caught.value.fix == "--vendor acme", "not the mistyped one once more"
 
 
 def test_two_vendors_with_the_same_bars_must_be_told_apart(shelf: Shelf) -> None:

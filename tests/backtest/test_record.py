@@ -57,6 +57,20 @@ def test_turnover_of_the_first_fill_is_what_was_bought(result: Backtest) -> None
     assert turnover.iloc[1] == pytest.approx(0.5, abs=0.01)
 
 
+def test_a_strategy_that_says_nothing_about_itself_is_not_described_by_others(tmp_path: Path) -> None:
+    """No sentence for programmers ("Subclass it once …") stands under the title of a report."""
+    path = tmp_path / "idea.py"
+    path.write_text(
+        "from qfund import Strategy\n"
+        "class Silent(Strategy):\n"
+        "    def targets(self, bars):\n"
+        "        return bars.close * 0 + 0.1\n"
+    )
+    silent = run(load(path), {}, data(), Wish())
+    shown = record.report_input(silent, command="", generated_at=NOW, git_commit=None)
+    assert shown.description == ""
+
+
 def test_the_report_shows_the_first_paragraph_and_the_same_numbers(result: Backtest) -> None:
     shown = record.report_input(result, command="qfund", generated_at=NOW, git_commit=None)
     assert shown.title == "Hold"

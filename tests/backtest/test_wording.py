@@ -13,7 +13,7 @@ from qfund.backtest.costs import preset
 from qfund.backtest.engine import simulate
 from qfund.backtest.inputs import Market, Rules
 from qfund.backtest.metrics import compute
-from qfund.backtest.wording import GROUPS, Unit, listed, say, spell, term_of
+from qfund.backtest.wording import GROUPS, Unit, grouped, listed, say, spell, term_of
 from qfund.market.bars import Bars
 
 
@@ -39,6 +39,7 @@ from qfund.market.bars import Bars
         (142, "count", "142"),
         (17.66, "count", "17.7"),
         (507.9, "days", "508"),
+        (537.2, "sessions", "537"),
         (38.24, "bps", "38.2 bps"),
         (math.nan, "ratio", "—"),
         (math.inf, "ratio", "—"),
@@ -73,6 +74,20 @@ def test_every_metric_of_a_simulation_has_words() -> None:
     done = simulate(Market(raw=raw), targets, preset("us-equities"), Rules())
     known = {name for terms in GROUPS.values() for name in terms}
     assert set(compute(done, calendar="XNYS", benchmark=done.equity)) <= known
+
+
+def test_metrics_come_in_the_order_of_a_report_however_they_were_stored() -> None:
+    """The store gives names by their length; a report begins with the period and ends with the costs."""
+    stored = ["cagr", "dsr", "costs", "since", "max_drawdown", "moon_phase", "max_drawdown_trough"]
+    found = [(title, list(terms)) for title, terms in grouped(stored)]
+    assert found == [
+        ("Period", ["since"]),
+        ("Return", ["cagr"]),
+        ("Drawdown", ["max_drawdown", "max_drawdown_trough"]),
+        ("Reward for risk", ["dsr"]),
+        ("Orders and costs", ["costs"]),
+        ("Further", ["moon_phase"]),
+    ]
 
 
 def test_an_unknown_metric_is_spelt_out() -> None:

@@ -52,6 +52,20 @@ def test_the_command_in_the_document_repeats_the_run(ready):
     assert told["data"]["rules"]["fractional"] is False
 
 
+def test_one_of_two_strategies_on_an_odd_amount_is_repeated_to_the_cent(ready, project: Path):
+    source = (project / "strategies/sma_cross.py").read_text()
+    second = source[source.index("class SmaCross") :].replace("SmaCross", "Second")
+    (project / "strategies/two.py").write_text(f"{source}\n\n{second}")
+    told = document(
+        ready("backtest strategies/two.py:Second --cash 1234567.89 --no-report --json")[1], "backtest"
+    )["data"]
+    assert "strategies/two.py:Second" in told["repeat"]
+    assert "--cash 1234567.89 " in told["repeat"]
+    again = document(ready(told["repeat"].removeprefix("qfund ") + " --no-report --json")[1], "backtest")
+    assert again["data"]["run_id"] == told["run_id"]
+    assert again["data"]["metrics"]["end_equity"] == told["metrics"]["end_equity"]
+
+
 def test_history_before_the_start_warms_the_strategy_up(ready):
     told = document(ready(f"{SMA} --since 2012-06-01 --json")[1], "backtest")["data"]
     assert told["since"] == "2012-06-01"
@@ -95,6 +109,8 @@ def test_no_report_means_none(ready, project: Path):
         ("--benchmark GOOG", 11, "UNKNOWN_SYMBOL", "GOOG"),
         ("--since 2013-02-25 --until 2012-03-01", 2, "EMPTY_PERIOD", "after"),
         ("--as-of soon", 2, None, "--as-of"),
+        ("--until 2005-06-01", 5, "NO_BARS", "run from 2012-01-03 to 2013-03-01"),
+        ("--since 2020-01-02", 5, "NO_BARS", "--until 2013-03-01"),
     ],
 )
 def test_wrong_input_is_explained(ready, words: str, code: int, error: str | None, says: str):

@@ -45,6 +45,19 @@ def test_a_run_is_found_by_the_beginning_of_its_id(ran):
     assert "fast=5" in command(f"runs show {first[:7]} --full")[1]
 
 
+def test_a_stored_run_shows_every_metric_in_the_order_of_its_report(ran):
+    """The same groups and the same lines as right after the backtest, each with its convention."""
+    command, (first, _) = ran
+    fresh = command("backtest strategies/sma_cross.py -p fast=5 -p slow=20 --no-report --full")[1]
+    stored = command(f"runs show {first} --full")[1]
+    assert stored.startswith(fresh)
+    titles = ["Period", "Return", "Against the benchmark", "Risk", "Drawdown", "Reward for risk"]
+    lines = stored.splitlines()
+    assert [line for line in lines if line in titles] == titles
+    assert lines.index("Drawdown") < next(i for i, line in enumerate(lines) if line.startswith("Its trough"))
+    assert "compound growth a year" in stored
+
+
 @pytest.mark.parametrize("verb", ["show", "export", "delete --yes", "compare ffffffffffff"])
 def test_a_run_that_is_not_there_is_not_found(ran, verb: str):
     command, _ = ran
@@ -58,7 +71,11 @@ def test_comparing_names_the_one_input_that_differs(ran):
     told = document(command(f"runs compare {first} {second} --json")[1], "runs.compare")["data"]
     assert told["inputs"] == {"-p fast": [5, 8]}
     assert told["metrics"]["total_return"][0] != told["metrics"]["total_return"][1]
-    same = command(f"runs compare {first} {first}")[1]
+    same, differing = (
+        command(f"runs compare {first} {first}")[1],
+        command(f"runs compare {first} {second}")[1],
+    )
+    assert f"INPUT    {first}  {second}" in differing, "an id stays as it can be typed"
     assert "it is the same run" in same
 
 

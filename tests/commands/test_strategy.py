@@ -284,3 +284,27 @@ def test_help_loads_nothing_heavy():
     )
 
     assert told.stdout.splitlines()[-1] == "[]"
+
+
+def test_what_a_strategy_prints_goes_beside_the_result_and_json_stays_one_document(qfund, project, store_url):
+    """A strategy prints while it is imported, made, asked for its warm-up and asked for its targets."""
+    (project / "strategies").mkdir()
+    (project / "strategies" / "loud.py").write_text(
+        "from qfund import Strategy\n"
+        "print('imported')\n"
+        "class Loud(Strategy):\n"
+        "    def __init__(self, **params):\n"
+        "        super().__init__(**params)\n"
+        "        print('made')\n"
+        "    @property\n"
+        "    def warmup(self):\n"
+        "        print('warming')\n"
+        "        return 2\n"
+        "    def targets(self, bars):\n"
+        "        print('deciding')\n"
+        "        return bars.close * 0 + 0.1\n"
+    )
+    told = qfund("strategy", "check", "strategies/loud.py", "--json", QFUND__STORE__URL=store_url)
+    assert told.document["ok"] is True
+    assert {"imported", "made", "warming", "deciding"} <= set(told.err.splitlines())
+    assert qfund("strategy", "show", "strategies/loud.py", "--json").document["ok"] is True

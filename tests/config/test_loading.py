@@ -101,6 +101,14 @@ def test_a_profile_is_a_name_and_no_path(tmp_path, profile):
         load(tmp_path, profile=profile, environ={})
 
 
+@pytest.mark.parametrize("text", ["[backtest]\ncsh = 1", "[backtest]\ncash = 'x'"])
+def test_a_mistake_is_mended_in_its_file_since_no_command_can_show_it_before(tmp_path, text):
+    (tmp_path / "qfund.toml").write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, environ={})
+    assert (caught.value.fix or "").endswith("qfund.toml:2")
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

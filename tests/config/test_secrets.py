@@ -48,8 +48,9 @@ def test_a_file_that_others_may_read_is_refused(tmp_path, mode):
 
 
 def test_files_that_hold_nothing_are_told(tmp_path):
-    with pytest.raises(ConfigError, match="cannot be read: No such file"):
+    with pytest.raises(ConfigError, match="cannot be read: No such file") as caught:
         secret("file:none", tmp_path).reveal()
+    assert f"write the value into {tmp_path / 'none'}" in (caught.value.fix or "")
     (tmp_path / "empty").touch(mode=0o600)
     with pytest.raises(ConfigError, match="which is empty"):
         secret("file:empty", tmp_path).reveal()

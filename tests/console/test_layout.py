@@ -27,6 +27,11 @@ def test_columns_are_aligned_and_parted_by_two_spaces():
     ]
 
 
+def test_a_heading_that_is_an_id_is_not_put_in_capitals():
+    table = Table(("metric", Column("dc71c316e684", "right", verbatim=True)), (("cagr", "13.1%"),))
+    assert next(plain_lines((table,))) == "METRIC  dc71c316e684"
+
+
 def test_blocks_are_parted_by_an_empty_line_but_a_heading_belongs_to_what_follows():
     blocks = (Heading("Prices"), Text("one"), Facts({"a": 1, "long name": "x"}))
     assert list(plain_lines(blocks)) == ["Prices", "one", "", "a          1", "long name  x"]
@@ -85,6 +90,18 @@ def test_a_narrower_one_folds_the_widest_text_alone():
     assert max(map(len, lines)) <= 40
     assert lines[2].startswith("AAPL    1,234.50  because it")
     assert lines[3].strip().startswith("seven for one")
+
+
+def test_several_short_texts_fold_before_a_record_takes_a_row_each():
+    """12 + 6 + 24 + 16 letters and three gaps are 64; at 49 the period and the time take two lines each."""
+    table = Table(
+        ("run", Column("return", "right"), "period", "ran"),
+        (("dc71c316e684", "172.3%", "2005-01-03 to 2013-03-01", "2026-11-27 11:12"),),
+    )
+    lines = drawn(table, 49)
+    assert lines[2].split() == ["dc71c316e684", "172.3%", "2005-01-03", "to", "2026-11-27"]
+    assert lines[3].split() == ["2013-03-01", "11:12"]
+    assert max(map(len, lines)) <= 49
 
 
 def test_a_very_narrow_one_shows_a_record_a_row():
