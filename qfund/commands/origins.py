@@ -128,9 +128,11 @@ def from_vendor(session: Session, name: str, *, today: date) -> Roll:
     Raises:
         NotFoundError, ConfigError, UpstreamError: the vendor is not there, needs a key, or does not answer.
     """
-    from qfund.commands.vendors import opened
+    from qfund.commands import vendors
 
-    listings = opened(session, name).listings()
+    vendors.known(name)
+    with session.open_store() as store, vendors.connected(session, store, name) as vendor:
+        listings = vendor.listings()
     members = tuple(dict.fromkeys(one for listing in listings for one in _spell(listing)))
     return Roll(members, f"vendor:{name}", today, f"All instruments of {name}")
 

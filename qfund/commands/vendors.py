@@ -7,7 +7,8 @@ configuration itself instead of being referred to is refused. Asks the vendor no
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, cast
 
 from qfund.errors import ConfigError, UsageError, did_you_mean
@@ -15,6 +16,7 @@ from qfund.errors import ConfigError, UsageError, did_you_mean
 if TYPE_CHECKING:
     from qfund.commands.session import Session
     from qfund.config import Secret
+    from qfund.store import Store
     from qfund.vendors.contract import Capabilities, Setup, Vendor
     from qfund.vendors.wire import Network
 
@@ -66,6 +68,19 @@ def opened(
     plugin = plugins.load("qfund.vendors", name)
     made = plugin(setup(session, name, plugin.capabilities, network=network, options=options or {}))
     return cast("Vendor", made)
+
+
+@contextmanager
+def connected(session: Session, store: Store, name: str) -> Iterator[Vendor]:
+    """The vendor with its way to the network, paced and counted like an ingest's.
+
+    Raises:
+        UsageError, NotFoundError, ConfigError: see `opened`.
+    """
+    from qfund.ingest.network import network
+
+    with network(store, name) as line:
+        yield opened(session, name, network=line.network)
 
 
 def setup(
@@ -122,8 +137,8 @@ def _secret(
     if said is not None:
         if not _REFERENCE.fullmatch(said.written):
             raise ConfigError(
-                f"{session.settings.origins[where].source}: {where} holds a secret itself; qfund takes only a "
-                "reference to it, so that it is in no file that is shared.",
+                f"{session.settings.origins[where].source}: {where} holds a secret itself; qfund takes only"
+                " a reference to it, so that it is in no file that is shared.",
                 fix=f"write env:NAME or file:PATH as {where}",
                 code="SECRET_NOT_A_REFERENCE",
                 details={"key": where},

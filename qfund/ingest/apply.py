@@ -11,24 +11,23 @@ differs it is refused.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
 
 from qfund.errors import (
     DataQualityError,
     LockedError,
     QfundError,
-    UpstreamError,
 )
+from qfund.ingest import actions
+from qfund.ingest.actions import is_silence
 from qfund.ingest.estimate import Estimate, estimate, stored_bar_bytes
 from qfund.ingest.fetching import ENDS_THE_RUN, Asking, Fetched, Fetching, Paged
-from qfund.ingest.look import LONGEST_CLOSURE, Remembered, Wish, listed, look, offered
+from qfund.ingest.look import Remembered, Wish, listed, look, offered
 from qfund.ingest.plan import Facts, FetchSpan, Plan, plan, renewed
 from qfund.ingest.report import Began, Failed, Kept, Report
 from qfund.ingest.steps import Answer, Target, ask, commit
-from qfund.market import sessions
-from qfund.market.actions import CorporateAction
 from qfund.store import Store, claims, coverage, securities, sources
 from qfund.store.requests import Sent
 from qfund.store.sources import Series
@@ -45,42 +44,11 @@ GIVE_UP_AFTER = 3
 GIVE_UP_AFTER_ERRORS = 12
 """So many requests in a row that were answered with an error end a run: enough to single out two symbols."""
 
-LATE_ACTIONS = timedelta(days=30)
-"""Corporate actions are asked for again so far back, since they may be told after their ex-date."""
-
 _POLL_SECONDS = 0.1
 
 
 def _utc_now() -> datetime:
     return datetime.now(UTC)
-
-
-@dataclass(frozen=True)
-class Actions:
-    """Corporate actions of a run's symbols.
-
-    Attributes:
-        known: symbol → its actions.
-        unknown: symbol → why the vendor could not tell; such a symbol's bars are not kept without them.
-    """
-
-    known: dict[str, list[CorporateAction]]
-    unknown: dict[str, QfundError]
-
-    def add(self, vendor: str, asked: Sequence[str], came: Sequence[CorporateAction]) -> None:
-        """Take in an answer.
-
-        Raises:
-            UpstreamError: an action of another symbol came.
-        """
-        strange = sorted({action.symbol for action in came} - set(asked))
-        if strange:
-            raise UpstreamError(
-                f"{vendor} answered with corporate actions of {', '.join(strange)}, not asked for.",
-                code="BAD_ANSWER",
-            )
-        for action in came:
-            self.known.setdefault(action.symbol, []).append(action)
 
 
 class Ingest:
@@ -224,31 +192,6 @@ class Ingest:
         claims.bury(self._store)
         return coverage.start_run(self._store, self._vendor.name, f"bars {self._offer.timeframe}", params)
 
-    def _actions(self, facts: Facts, steps: tuple[FetchSpan, ...]) -> Actions:
-        """The corporate actions from the first wanted session, or a month ago, to the next session."""
-        found = Actions({}, {})
-        if self._offer.market != "us_equity":
-            return found
-        last = max(step.until for step in steps)
-        since = min(min(step.since for step in steps), last - LATE_ACTIONS)
-        after = last + timedelta(days=1)
-        until = sessions.sessions(self._offer.calendar, after, after + LONGEST_CLOSURE)[0].date()
-        names = list(dict.fromkeys(symbol for step in steps for symbol in step.symbols))
-        size = facts.symbols_per_request
-        batches = [names[at : at + size] for at in range(0, len(names), size)]
-        while batches:
-            batch = batches.pop(0)
-            try:
-                found.add(self._vendor.name, batch, self._vendor.actions(batch, since, until))
-            except ENDS_THE_RUN:
-                raise
-            except QfundError as error:
-                if len(batch) > 1 and not _is_silence(error):
-                    batches += [batch[: len(batch) // 2], batch[len(batch) // 2 :]]
-                else:
-                    found.unknown.update(dict.fromkeys(batch, error))
-        return found
-
     # ------------------------------------------------------------ shares of the work
 
     def _shares(self, report: Report, series: Series, facts: Facts, made: Plan) -> Iterator[Event]:
@@ -291,13 +234,12 @@ class Ingest:
         assert report.run_id is not None  # noqa: S101
         yield Began(report.run_id, current, replanned=current.steps != plan(before).steps)
         try:
-            actions = self._actions(facts, current.steps)
+            told = actions.asked(self._vendor, self._offer, facts, current.steps)
         except ENDS_THE_RUN as error:
             report.stopped = error
             return
-        target = Target(
-            self._store, series, self._offer, facts, report.run_id, actions.known, actions.unknown
-        )
+        target = Target(self._store, series, self._offer, facts, report.run_id, told.known, told.unknown)
+        report.told += actions.stored(self._store, series, facts, told)
         with Fetching(self._ask, self._jobs) as fetching:
             fetching.add(current.steps)
             for news in fetching:
@@ -321,7 +263,7 @@ class Ingest:
             report.untried += len(fetching.drop()) + 1
             return
         report.in_a_row += 1 if outcome.retryable else 0
-        splits = len(news.step.symbols) > 1 and not _is_silence(outcome)
+        splits = len(news.step.symbols) > 1 and not is_silence(outcome)
         if splits and report.in_a_row < GIVE_UP_AFTER_ERRORS:
             middle = len(news.step.symbols) // 2
             parts = news.step.symbols[:middle], news.step.symbols[middle:]
@@ -353,8 +295,3 @@ class Ingest:
         except DataQualityError as error:  # such as a dividend that exceeds the price
             report.committing = None
             return error
-
-
-def _is_silence(error: QfundError) -> bool:
-    """Whether the vendor did not answer at all, so that asking for fewer symbols is no use."""
-    return error.retryable and error.code == "NO_ANSWER"

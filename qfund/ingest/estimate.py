@@ -1,8 +1,8 @@
 """What a plan will cost, before anything is asked: requests, time, rows, bytes, credits.
 
-Promises: pure but for one look at the sizes of tables. Rows are the most there can be: every session and every
-minute of it traded; requests and time follow from them and from the vendor's declared limits, so that the real
-cost is below. Bytes on disk are measured on the bars stored already, once there are enough of them.
+Promises: pure but for one look at the sizes of tables. Rows are the most there can be: every session and
+every minute of it traded; requests and time follow from them and from the vendor's declared limits, so that
+the real cost is below. Bytes on disk are measured on the bars stored already, once there are enough of them.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Chunks being fetched: a few worker threads ask and check, the caller commits.
 
-Promises: no more than ``jobs`` chunks are being asked for at a time, and no more than one beyond that waits to
-be committed, so that memory is bounded however long the plan is. When the caller stops, no further request
+Promises: no more than ``jobs`` chunks are being asked for at a time, and no more than one beyond that waits
+to be committed, so that memory is bounded however long the plan is. When the caller stops, no further request
 leaves; threads that are in the middle of one do not keep the process alive.
 """
 

@@ -223,9 +223,11 @@ def _symbol_facts(
 def _names_borne(
     store: Store, vendor: Vendor, numbers: Sequence[int], asked: Span
 ) -> dict[int, list[tuple[str, date | None, date | None]]]:
-    """Instrument → the names it bore during the span, with their first and last day where they changed."""
-    del store, vendor, numbers, asked
-    return {}
+    """Instrument → the names it bore during the span, with first and last day, where there were several."""
+    borne: dict[int, list[tuple[str, date | None, date | None]]] = {}
+    for one in securities.symbol_spans(store, vendor.name, list(numbers), *asked):
+        borne.setdefault(one.instrument_id, []).append((one.symbol, one.since, one.until))
+    return {number: spans for number, spans in borne.items() if len(spans) > 1}
 
 
 def _later(one: date | None, two: date | None) -> date | None:

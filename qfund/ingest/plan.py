@@ -2,9 +2,9 @@
 
 Promises: pure; the steps are disjoint, keep to the vendor's limits, hold about `CHUNK_BARS` bars each, and
 together are exactly the calendar's sessions (while a symbol is listed and the vendor has data) minus
-coverage, plus the last few sessions, which the vendor may have corrected, plus the session that is going on. The id
-changes whenever a fact or a step does. It never counts stored rows: a session that was asked and answered
-empty is not asked again.
+coverage, plus the last few sessions, which the vendor may have corrected, plus the session that is going on.
+The id changes whenever a fact or a step does. It never counts stored rows: a session that was asked and
+answered empty is not asked again.
 """
 
 from __future__ import annotations
@@ -158,7 +158,7 @@ def renewed(made: Plan, again: Facts) -> Plan:
 
 
 def _question(facts: Facts) -> Facts:
-    """The facts without coverage, without the numbers that another run may have given, and without the time."""
+    """The facts without coverage, without numbers that another run may have given, and without the time."""
     if facts.open_ended:
         facts = replace(
             facts,
@@ -188,7 +188,7 @@ def expected(facts: Facts, symbol: SymbolFacts) -> np.ndarray:
 
 def missing(facts: Facts, symbol: SymbolFacts) -> np.ndarray:
     """Which of ``facts.sessions`` were never answered for the symbol: bool, one for each session."""
-    return expected(facts, symbol) & ~within(facts.sessions, symbol.covered)
+    return np.asarray(expected(facts, symbol) & ~within(facts.sessions, symbol.covered))
 
 
 def wanted(facts: Facts, symbol: SymbolFacts) -> np.ndarray:
@@ -198,7 +198,7 @@ def wanted(facts: Facts, symbol: SymbolFacts) -> np.ndarray:
     again = np.zeros(len(facts.sessions), dtype=bool)
     if facts.recent is not None:
         again = _days(facts.sessions) >= np.datetime64(facts.recent)
-    return expected(facts, symbol) & (again | ~within(facts.sessions, symbol.covered))
+    return np.asarray(expected(facts, symbol) & (again | ~within(facts.sessions, symbol.covered)))
 
 
 def within(sessions: tuple[date, ...], spans: Iterable[Span]) -> np.ndarray:

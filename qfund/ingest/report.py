@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Literal
 
+import pyarrow as pa
+
 from qfund.errors import DataQualityError, LockedError, PartialError, QfundError, UpstreamError
 from qfund.ingest.check import REASONS
 from qfund.ingest.plan import Facts, FetchSpan, Plan, Span, within
@@ -77,6 +79,7 @@ class Kept:
         covers: symbol → the spans of the step that are covered now.
         left_out: reason → rows that are normal but were not wanted, such as the evening's minutes.
         said: what is wrong with the answer beyond single bars, a sentence each.
+        rejects: the rejected rows with their reasons; None without any.
     """
 
     step: FetchSpan
@@ -87,6 +90,7 @@ class Kept:
     covers: Mapping[str, Sequence[Span]]
     left_out: Mapping[str, int] = field(default_factory=dict)
     said: tuple[str, ...] = ()
+    rejects: pa.Table | None = None
 
     @property
     def total(self) -> Tally:
@@ -207,6 +211,12 @@ class Report:
         for step in self.kept:
             found.update(step.left_out)
         return dict(found)
+
+    @property
+    def rejects(self) -> pa.Table | None:
+        """All rejected rows with their reasons; None without any."""
+        found = [step.rejects for step in self.kept if step.rejects is not None]
+        return pa.concat_tables(found) if found else None
 
     @property
     def reasons(self) -> dict[str, int]:

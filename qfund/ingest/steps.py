@@ -32,6 +32,9 @@ from qfund.vendors.contract import BarRequest, Offer, Page, Vendor
 NAMELESS = "(no symbol)"
 """Under this name rejected rows without a symbol are counted."""
 
+REACH = timedelta(days=15)
+"""So far before an ex-date may the close lie that a dividend's factor comes from."""
+
 EMPTY_PAGES = 3
 """So many pages in a row without a bar, each saying that more follows, are no progress."""
 
@@ -190,19 +193,23 @@ def commit(target: Target, step: FetchSpan, answer: Answer, report: Report) -> K
             unfinished=(step.since,) if step.unfinished else (),
         )
         repairs.superseded(connection, target.series, ids, checked.good)
-        added = write_actions(connection, target.series.vendor, actions, ids, target.series)
+        touched = {one.symbol for one in actions if step.since < one.ex_date <= step.until + REACH}
+        if touched:  # their factors come from these bars
+            carried = {symbol: ids[symbol] for symbol in touched}
+            write_actions(connection, target.series.vendor, [], carried, target.series)
         fit = {ids[symbol]: spans for symbol, spans in covers.items() if spans}
         coverage.add_coverage(connection, target.series, fit)
         quarantine.write(connection, target.series, target.run_id, ids, checked.rejected)
         quarantine.release(connection, target.series, target.run_id, fit)
         done = Kept(
             step=step,
-            tallies=_tallies(step.symbols, days, checked, rejected, written.by_instrument, ids),
+            tallies=_tallies(step, days, checked, written.by_instrument, ids),
             reasons=Counter(checked.rejected["reason"].to_pylist()),
             left_out=checked.left_out,
             repeated=checked.repeated,
             said=seen.said,
-            actions=added,
+            rejects=checked.rejected if len(checked.rejected) else None,
+            actions=0,
             covers=covers,
         )
         report.committing = done
@@ -243,18 +250,18 @@ def fit_spans(
 
 
 def _tallies(
-    symbols: Sequence[str],
+    step: FetchSpan,
     days: tuple[date, ...],
     checked: Checked,
-    rejected: Mapping[str, set[date | None]],
     written: Mapping[int, Written],
     ids: Mapping[str, int],
 ) -> dict[str, Tally]:
     """Bars and holes of each symbol; strangers appear with the rows that were rejected."""
     bad = Counter(symbol or NAMELESS for symbol in checked.rejected["symbol"].to_pylist())
     held = _sessions_held(checked.good)
+    rejected = rejected_days(checked.rejected)
     found = {}
-    for symbol in [*symbols, *(each for each in bad if each not in ids)]:
+    for symbol in [*step.symbols, *(each for each in bad if each not in ids)]:
         counts = written.get(ids.get(symbol, -1), Written())
         holes = 0
         if symbol in ids:

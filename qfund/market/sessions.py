@@ -1,4 +1,4 @@
-"""Sessions: the days, opens and closes of exchanges, as ``exchange_calendars`` knows them, and of the FX market.
+"""Sessions: days, opens and closes of exchanges, as ``exchange_calendars`` knows them, and of the FX market.
 
 Promises: a session is a naive midnight date of the exchange's calendar, never a truncated UTC instant; opens
 and closes are timezone-aware UTC; half days have their own close. Nothing here knows what day today is.

@@ -1,8 +1,8 @@
-"""Which run is fetching which instrument of a series, over all processes and machines that share the database.
+"""Which run is fetching which instrument of a series, over all processes that share the database.
 
 Promises: an instrument of a series is claimed by one living run at most. Whether a run lives is PostgreSQL's
-own word: it holds an advisory lock on a connection, which ends with its process, however that ends; the claims
-of a dead run are simply taken over. Nothing here keeps a transaction open.
+own word: it holds an advisory lock on a connection, which ends with its process, however that ends; the
+claims of a dead run are simply taken over. Nothing here keeps a transaction open.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ SELECT %(source)s, %(timeframe)s, n, %(run)s FROM unnest(%(ids)s::integer[]) n O
  WHERE c.ingest_run_id = excluded.ingest_run_id
     OR NOT {_IS_ALIVE.format(run="c.ingest_run_id")}
 RETURNING instrument_id
-"""
+"""  # noqa: S608 - our own text
 
 _BURY = f"""
 UPDATE ops.ingest_run r SET status = 'abandoned', error = 'it was killed', finished_at = clock_timestamp()
  WHERE r.status = 'running' AND NOT {_IS_ALIVE.format(run="r.ingest_run_id")}
-"""
+"""  # noqa: S608 - our own text
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -48,6 +49,7 @@ class Store:
         """A new ADBC connection for bulk reads and writes; autocommit is off, the caller closes it."""
         from adbc_driver_postgresql import dbapi
 
+        _leave_ctrl_c_alone()
         with faults.translated(secret=self._secret):
             # SQLAlchemy writes a space as "+", which libpq takes literally
             address = self._address.render_as_string(hide_password=False)
@@ -108,6 +110,22 @@ class Store:
     @property
     def _secret(self) -> str | None:
         return None if self._address.password is None else str(self._address.password)
+
+
+@cache
+def _leave_ctrl_c_alone() -> None:
+    """Let Ctrl-C be Python's own while ADBC works.
+
+    In the main thread ADBC puts its own handler of SIGINT around each call. It cancels the statement, which
+    then looks like a statement that ran out of time; or the call ends before, and the Ctrl-C is lost. Without
+    it a ``KeyboardInterrupt`` comes once the call returns, which is soon: one chunk, one batch.
+    """
+    from adbc_driver_manager import dbapi
+
+    def plain(call: Callable[..., Any], args: Any, kwargs: Any, _cancel: Any) -> Any:
+        return call(*args, **kwargs)
+
+    dbapi._blocking_call = plain  # type: ignore[attr-defined, assignment]  # noqa: SLF001 - no setting for it
 
 
 @contextmanager

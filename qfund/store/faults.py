@@ -72,7 +72,7 @@ _OTHER: Mapping[str, tuple[type[QfundError], str, str, str | None]] = {
     "HOST": (ConfigError, "STORE_HOST", "The database's host is unknown", _CHECK_URL),
     "OPTION": (ConfigError, "STORE_URL", "store.url does not work", _CHECK_URL),
     "NET": (UpstreamError, "STORE_UNREACHABLE", "The database does not answer",
-            "start the database server, or check store.url with: qfund config show --origin"),
+            "run the command again; where store.url is set, that server must be running"),
 }  # fmt: skip
 
 

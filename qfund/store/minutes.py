@@ -161,8 +161,9 @@ def merge(before: Minutes, fresh: Minutes) -> tuple[Minutes, np.ndarray, np.ndar
 
     Returns:
         The bars, sorted; the groups that only grow and those in which a bar has other values, both
-        increasing; whose bars were new and whose changed. A bar that does not change stays held since it was; in a group with a changed
-        bar all are held since the first, for its history is kept as a revision.
+        increasing; whose bars were new and whose changed. A bar that does not change stays held since it
+        was; in a group with a changed bar all are held since the first, for its history is kept as a
+        revision.
     """
     if _is_again(before, fresh):
         nothing = np.empty(0, dtype=np.int64)

@@ -1,7 +1,8 @@
 """Stored bars into arrays: what is wanted, and the one snapshot it is read in.
 
-Promises: bars are placed as they stream in (``daily_reading``, ``minute_reading``), no long table is ever built. A block is
-laid out symbol by symbol in memory, so that columns of the frames made from it are contiguous.
+Promises: bars are placed as they stream in (``daily_reading``, ``minute_reading``), no long table is ever
+built. A block is laid out symbol by symbol in memory, so that columns of the frames made from it are
+contiguous.
 """
 
 from __future__ import annotations

@@ -138,7 +138,7 @@ def sources(store: Store, timeframe: Timeframe) -> list[Series]:
     """The series of a timeframe that were ever written to, in the order they were first stored."""
     with translated(), store.sql.connect() as connection:
         rows = connection.exec_driver_sql(
-            _SOURCE + " WHERE EXISTS (SELECT 1 FROM ops.coverage c"
+            _SOURCE + " WHERE EXISTS (SELECT 1 FROM ops.coverage c"  # noqa: S608 - our own text
             "                WHERE c.source_id = s.source_id AND c.timeframe = %s)"
             " ORDER BY s.source_id",
             (timeframe,),

@@ -128,10 +128,6 @@ class Alpaca:
         found = alpaca_reference.listings(self._trading, shares) if shares else []
         return [*found, *(alpaca_reference.pair(symbol) for symbol in pairs)]
 
-    def statuses(self, symbols: Sequence[str] | None = None) -> list[alpaca_reference.Status]:
-        """What may be done with shares today, see `alpaca_reference.KnowsStatus`."""
-        return alpaca_reference.statuses(self._trading, symbols, self._now())
-
     def calendar(self, since: date, until: date) -> list[alpaca_reference.Session] | None:
         """The broker's own sessions, see `alpaca_reference.KnowsSessions`."""
         return alpaca_reference.calendar(self._trading, since, until) if self._has_key else None

@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from qfund.errors import NotFoundError, UpstreamError
-from qfund.market.instruments import Listing
+from qfund.market.instruments import Listing, Status
 
 if TYPE_CHECKING:
     from qfund.vendors.wire import Wire
@@ -50,52 +50,12 @@ class Session:
     closes: datetime
 
 
-@dataclass(frozen=True)
-class Status:
-    """What may be done with an instrument when it was looked at (the columns of ``sec.instrument_status``).
-
-    Attributes:
-        symbol: the vendor's symbol.
-        vendor_ref: the vendor's identity of the instrument.
-        seen_at: when this was said, UTC.
-        status: ``active`` or ``inactive``.
-        tradable: whether orders are taken.
-        marginable: whether it counts as collateral.
-        shortable: whether it may be sold short.
-        borrow_status: ``easy_to_borrow`` or ``hard_to_borrow``; None when not said.
-        fractionable: whether parts of a share may be traded.
-        margin_long: margin requirement of a long position, percent; None when not said.
-        margin_short: that of a short position, percent; None when not said.
-    """
-
-    symbol: str
-    vendor_ref: str
-    seen_at: datetime
-    status: str
-    tradable: bool | None = None
-    marginable: bool | None = None
-    shortable: bool | None = None
-    borrow_status: str | None = None
-    fractionable: bool | None = None
-    margin_long: Decimal | None = None
-    margin_short: Decimal | None = None
-
-
 @runtime_checkable
 class KnowsSessions(Protocol):
     """A vendor that can say on which days and hours its market is open; an optional capability."""
 
     def calendar(self, since: date, until: date) -> list[Session] | None:
         """The sessions in ``[since, until]``, by date; None where it cannot be asked (no key)."""
-        ...
-
-
-@runtime_checkable
-class KnowsStatus(Protocol):
-    """A vendor that can say what may be done with an instrument today; an optional capability."""
-
-    def statuses(self, symbols: Sequence[str] | None = None) -> list[Status]:
-        """The status of these symbols, or of all; unknown ones are absent."""
         ...
 
 
@@ -167,7 +127,7 @@ def listings(wire: Wire, symbols: Sequence[str] | None) -> list[Listing]:
     """The US shares of these symbols, or all, by symbol.
 
     The description knows no kind of a share (fund or company) and no dates of listing, so both stay unsaid:
-    ``equity``, None; see `Status` for what is active today.
+    ``equity``, None; their status says what may be done today.
     """
     return [
         Listing(
@@ -175,29 +135,24 @@ def listings(wire: Wire, symbols: Sequence[str] | None) -> list[Listing]:
             asset.name or asset.symbol,
             mic=MICS.get(asset.exchange),
             vendor_ref=asset.id,
+            status=_status(asset),
         )
         for asset in _assets(wire, symbols)
     ]
 
 
-def statuses(wire: Wire, symbols: Sequence[str] | None, now: datetime) -> list[Status]:
-    """The status of these shares, or of all, by symbol."""
-    return [
-        Status(
-            asset.symbol,
-            asset.id,
-            now,
-            asset.status,
-            asset.tradable,
-            asset.marginable,
-            asset.shortable,
-            asset.borrow_status,
-            asset.fractionable,
-            _decimal(asset.margin_requirement_long),
-            _decimal(asset.margin_requirement_short),
-        )
-        for asset in _assets(wire, symbols)
-    ]
+def _status(asset: _Asset) -> Status:
+    """What may be done with a share today."""
+    return Status(
+        asset.status,
+        asset.tradable,
+        asset.marginable,
+        asset.shortable,
+        asset.borrow_status,
+        asset.fractionable,
+        _decimal(asset.margin_requirement_long),
+        _decimal(asset.margin_requirement_short),
+    )
 
 
 def _decimal(text: str | None) -> Decimal | None:

@@ -68,11 +68,13 @@ class Failed:
         why: the rest of a sentence that begins with the host's name.
         wait: seconds that the vendor asks for, None when it does not say.
         told: an error to raise instead of the general one when no try helps.
+        connected: whether the vendor was reached.
     """
 
     why: str
     wait: float | None = None
     told: QfundError | None = None
+    connected: bool = True
 
 
 # ---------------------------------------------------------------- the vendor's clock and waits

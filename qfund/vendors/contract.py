@@ -2,9 +2,9 @@
 
 A vendor declares its limits as data (:class:`Capabilities`) and answers three questions: which instruments it
 knows, their bars, their corporate actions. It never stores, never retries, never paces, never decides what is
-missing: planning, checking, committing and resuming live once, in ``qfund.ingest``, and the way to the network
-once, in ``qfund.vendors.wire``. A vendor raises only errors of ``qfund.errors``; anything else is its own fault
-and ends the run.
+missing: planning, checking, committing and resuming live once, in ``qfund.ingest``, and the way to the
+network once, in ``qfund.vendors.wire``. A vendor raises only errors of ``qfund.errors``; anything else is its
+own fault and ends the run.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
-from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import pyarrow as pa
 
@@ -32,8 +32,8 @@ PriceKind = Literal["trade", "mid", "bid", "ask"]
 _VALUES = [(name, pa.float64()) for name in ("open", "high", "low", "close", "volume")]
 
 DAILY_SCHEMA = pa.schema([("symbol", pa.string()), ("session", pa.date32()), *_VALUES])
-"""Columns of a page of daily bars; ``session`` is the exchange's date, never a truncated UTC instant, and null
-where the vendor's time is not the start of any session (which the core rejects as a wrong zone)."""
+"""Columns of a page of daily bars; ``session`` is the exchange's date, never a truncated UTC instant, and
+null where the vendor's time is not the start of any session (which the core rejects as a wrong zone)."""
 
 MINUTE_SCHEMA = pa.schema(
     [
@@ -71,7 +71,7 @@ class Offer:
         reread: so many of the last sessions are read again by each run, since the vendor corrects late.
         rows_per_page: most bars in a page, over all symbols; None when an answer is one page.
         quiet_bars: whether bars without a trade (volume 0) are normal.
-        answers_more: whether answers hold minutes outside ``hours``, which the core then leaves out and counts.
+        answers_more: whether answers hold minutes outside ``hours``, which the core leaves out and counts.
         bar_bytes: what a bar weighs on the wire, for estimates.
     """
 
@@ -214,7 +214,7 @@ class Setup:
     """What a vendor is made with.
 
     Attributes:
-        values: setting or option → value, defaults filled in; a secret one holds its reference, not the secret.
+        values: setting or option → value, defaults filled in; secret ones are not among them.
         secrets: see :meth:`secret`.
         network: makes the wires to the vendor's hosts; None where no network may be used.
         folder: what relative paths in settings are relative to.
@@ -244,12 +244,20 @@ class Secret(Protocol):
 
 
 class Vendor(Protocol):
-    """What every plug-in of the group ``qfund.vendors`` implements."""
+    """What every plug-in of the group ``qfund.vendors`` implements; it is made with a `Setup`.
 
-    name: ClassVar[str]
-    capabilities: ClassVar[Capabilities]
+    ``name`` and ``capabilities`` are attributes of the class, so that they can be shown before it is made.
+    """
 
-    def __init__(self, setup: Setup) -> None: ...
+    @property
+    def name(self) -> str:
+        """The plug-in's name."""
+        ...
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """Its limits, as data."""
+        ...
 
     def market(self, symbol: str) -> str:
         """Which of its markets a symbol belongs to, by its form alone; never asks the network."""

@@ -60,9 +60,11 @@ class Broken:
 
     Attributes:
         why: the rest of a sentence that begins with the host's name.
+        connected: whether there was a connection at all; without one, asking for less is no use.
     """
 
     why: str
+    connected: bool = True
 
 
 class Transport:
@@ -101,7 +103,8 @@ class Transport:
                 body = b"".join(response.iter_raw())
                 return Raw(response.status_code, _lower(response.headers), body)
         except httpx.TransportError as error:
-            return Broken(_said(error, self._patience, total, time.monotonic() - started))
+            said = _said(error, self._patience, total, time.monotonic() - started)
+            return Broken(said, connected=not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout))
         finally:
             self._hour.until = None
 

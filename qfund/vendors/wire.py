@@ -263,7 +263,7 @@ class Wire:
 
     def _judged(self, sent: Raw | Broken, expect: Expect) -> Answer | Failed:
         if isinstance(sent, Broken):
-            return Failed(answers.cleaned(sent.why, self._secrets))
+            return Failed(answers.cleaned(sent.why, self._secrets), connected=sent.connected)
         now = self._dated(sent.headers)
         if 200 <= sent.status < 300:
             return answers.judged(sent, expect, dated=now, secrets=self._secrets)
@@ -300,7 +300,7 @@ class Wire:
             raise failed.told or UpstreamError(
                 f"{self.host} {failed.why}{f' (tried{tries})' if tries else ''}.",
                 fix="run the command again; what was stored is kept",
-                code="VENDOR_UNAVAILABLE",
+                code="VENDOR_UNAVAILABLE" if failed.connected else "VENDOR_UNREACHABLE",
                 details={"host": self.host, "attempts": failures},
             )
         most = min(MOST_BACK_OFF, FIRST_BACK_OFF * 2.0 ** (failures - 1))

@@ -21,7 +21,7 @@ from qfund.store import Store, sources
 from qfund.store.bars import read_bars
 from qfund.testing import Moment
 from qfund.vendors.alpaca import Alpaca
-from qfund.vendors.contract import Offer, Setup
+from qfund.vendors.contract import Setup
 from qfund.vendors.transport import Patience
 from qfund.vendors.wire import Network
 from tests.support.alpaca import FakeAlpaca
@@ -109,7 +109,7 @@ def stored(
     store: Store, symbols: Sequence[str] = SYMBOLS, timeframe: str = "1d", **span: date
 ) -> pd.DataFrame:
     """The stored bars as rows: symbol, time (session or start of the minute), the five fields."""
-    series = [one for one in sources.sources(store, timeframe) if one.vendor == "alpaca"][0]
+    series = next(one for one in sources.sources(store, timeframe) if one.vendor == "alpaca")
     period = {"since": SINCE, "until": UNTIL} | span
     bars = read_bars(store, symbols, series=series, **period)
     long = [getattr(bars, name).melt(ignore_index=False, value_name=name) for name in FIELDS]

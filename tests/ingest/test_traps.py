@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
+import pandas as pd
 import pytest
 
 from qfund.errors import ConfigError, DataQualityError, PartialError, UpstreamError
@@ -54,7 +55,7 @@ def days_asked(fake: FakeAlpaca, symbol: str) -> set[date]:
 
 
 def test_trap_1_a_hole_in_the_middle_is_asked_for_again_and_nothing_else(store, fake, way):
-    march = dict(since=date(2024, 3, 4), until=date(2024, 3, 8))
+    march = {"since": date(2024, 3, 4), "until": date(2024, 3, 8)}
     ingest(store, way, since=date(2024, 1, 2), until=date(2024, 1, 31))
     ingest(store, way, since=UNTIL, until=UNTIL)
     fake.log.clear()
@@ -122,10 +123,10 @@ def test_trap_4_a_bar_that_is_still_forming_is_not_stored_until_it_is_final(stor
     noon = datetime(2024, 3, 11, 16, tzinfo=UTC)
     fake.clock.set(noon)
     ingest(store, way)
-    assert stored(store)["time"].max() == datetime(2024, 3, 8)
+    assert stored(store)["time"].max() == pd.Timestamp("2024-03-08")
     fake.clock.set(datetime(2024, 3, 11, 20, 15, tzinfo=UTC))  # closed, and not settled
     ingest(store, way)
-    assert stored(store)["time"].max() == datetime(2024, 3, 8)
+    assert stored(store)["time"].max() == pd.Timestamp("2024-03-08")
     fake.clock.set(datetime(2024, 3, 11, 20, 45, tzinfo=UTC))
     ingest(store, way)
     assert_whole(store, fake)

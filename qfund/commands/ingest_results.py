@@ -1,0 +1,167 @@
+"""What `qfund ingest` shows: a plan, its cost, what was done and what is left.
+
+Promises: every count of the report reaches the reader; a table too long for a screen begins with the symbols
+that need attention, and ``--json`` has them all. Asks the store alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from qfund.console import Block, Column, Facts, Outcome, Table, Text
+
+if TYPE_CHECKING:
+    from qfund.ingest.estimate import Estimate
+    from qfund.ingest.plan import Plan
+    from qfund.ingest.report import Report
+    from qfund.store import Store
+    from qfund.store.requests import Sent
+    from qfund.vendors.contract import Vendor
+
+_COUNTS = ("new", "changed", "same", "rejected", "holes")
+_MOST_ROWS = 40  # symbols shown on a terminal
+
+
+def month(store: Store, vendor: str) -> Sent:
+    """What was sent to a vendor this month, over all its accounts."""
+    from qfund.store import requests
+
+    return requests.this_month(store).get(vendor, requests.Sent())
+
+
+def after(store: Store, report: Report, vendor: Vendor) -> tuple[str, ...]:
+    """What there is to say beyond the counts: actions that could not be applied, where rejects were written."""
+    from qfund.store import actions
+
+    numbers = [one.instrument for one in report.plan.seen.symbols if one.instrument is not None]
+    today = datetime.now(UTC).date()
+    waiting = actions.unapplied(store, report.plan.seen.vendor, numbers, today=today)
+    said = [one.sentence for one in waiting]
+    rejected = report.rejects
+    keep = getattr(vendor, "write_rejects", None)
+    if rejected is not None and keep is not None:
+        said.append(f"The rejected rows are in {keep(rejected)}, each with its reason.")
+    return tuple(said)
+
+
+def _head(plan: Plan) -> dict[str, object]:
+    """What every document of an ingest begins with."""
+    return {
+        "plan": plan.id,
+        "vendor": plan.seen.vendor,
+        "feed": plan.seen.feed,
+        "timeframe": plan.seen.timeframe,
+        "since": plan.seen.asked[0],
+        "until": plan.seen.asked[1],
+        "notes": list(plan.notes),
+        "unknown": list(plan.seen.unknown),
+    }
+
+
+def planned(plan: Plan) -> Outcome:
+    """A plan, with the steps it has or the word that there is nothing to do."""
+    data = {
+        **_head(plan),
+        "steps": [
+            {
+                "symbols": list(s.symbols),
+                "since": s.since,
+                "until": s.until,
+                "sessions": s.sessions,
+                "unfinished": s.unfinished,
+            }
+            for s in plan.steps
+        ],
+    }
+    if not plan.steps:
+        names = [one.symbol for one in plan.seen.symbols]
+        since, until = plan.seen.asked
+        told = ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
+        verb = "is" if len(names) == 1 else "are"
+        said = f"Nothing to fetch: {told} {verb} complete from {since} to {until}."
+        return Outcome("ingest", data, (Text(said),), next=("qfund data status",))
+    columns = (Column("sessions", "right"), "since", "until", "symbols")
+    rows = [(s.sessions, s.since, s.until, _names(s.symbols)) for s in plan.steps[:_MOST_ROWS]]
+    chunks = "1 chunk" if len(plan.steps) == 1 else f"{len(plan.steps):,} chunks"
+    again = plan.wanted - plan.missing
+    caption = f"plan {plan.id}: {chunks}, {plan.missing:,} sessions missing, {again:,} read again"
+    return Outcome("ingest", data, (Table(columns, rows, caption=f"{caption}; nothing was changed"),))
+
+
+def _names(symbols: tuple[str, ...]) -> str:
+    more = f" and {len(symbols) - 8} more" if len(symbols) > 8 else ""
+    return ", ".join(symbols[:8]) + more
+
+
+def estimated(plan: Plan, cost: Estimate, used: Sent) -> Outcome:
+    """What a plan costs at most."""
+    minutes = cost.seconds / 60
+    pairs = (
+        ("requests", cost.requests),
+        ("minutes", "less than 1" if minutes < 1 else f"{minutes:,.0f}"),
+        ("bars", cost.rows),
+        ("on the wire", _bytes(cost.wire_bytes)),
+        ("on disk", f"{_bytes(cost.disk_bytes)}{'' if cost.measured else ' (not measured here yet)'}"),
+        ("vendor credits", f"{cost.credits:g}" if cost.credits else "none"),
+        ("sent this month", f"{used.requests:,} requests"),
+    )
+    said = f"At most, for plan {plan.id}; nothing was asked and nothing was changed."
+    data = {**_head(plan), "estimate": asdict(cost), "this_month": asdict(used)}
+    return Outcome("ingest", data, (Facts(pairs), Text(said)))
+
+
+def _bytes(size: float) -> str:
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:,.0f} {unit}"
+        size /= 1000
+    return f"{size:,.1f} TB"
+
+
+def done(report: Report, retry: str, then: str, notes: Sequence[str] = ()) -> Outcome:
+    """What an ingest did: a line for each symbol, totals, and what is left or worth doing now."""
+    plan = report.plan
+    shown = list(report.by_symbol.items())
+    if len(shown) > _MOST_ROWS:  # what needs attention first
+        shown = sorted(shown, key=lambda one: (-one[1].rejected, -one[1].changed, -one[1].holes))[:_MOST_ROWS]
+    rows = [
+        (symbol, plan.seen.timeframe, *(getattr(tally, name) for name in _COUNTS))
+        for symbol, tally in (*shown, ("all", report.total))
+    ]
+    columns: list[Column | str] = ["symbol", "bars of", *(Column(name, "right") for name in _COUNTS)]
+    hidden = len(report.by_symbol) - len(shown)
+    data = {
+        **_head(plan),
+        "ingest_run": report.run_id,
+        "symbols": {
+            symbol: {name: getattr(tally, name) for name in _COUNTS}
+            for symbol, tally in report.by_symbol.items()
+        },
+        "total": report.counters,
+        "left_out": report.left_out,
+    }
+    errors = report.errors(retry)
+    hints = () if errors else ("qfund data status", then)
+    caption = f"and {hidden:,} more symbols" if hidden > 0 else None
+    blocks: tuple[Block, ...] = (Table(columns, rows, caption=caption), Text(_sentence(report)))
+    return Outcome("ingest", data, blocks, warnings=notes, errors=errors, next=hints)
+
+
+def _sentence(report: Report) -> str:
+    """What the table has no column for."""
+    words = [f"Corporate actions: {report.actions:,} new."]
+    sent = report.sent()
+    if sent.requests:
+        throttled = f", {sent.throttled:,} throttled" if sent.throttled else ""
+        retried = f", {sent.retried:,} sent again" if sent.retried else ""
+        words.append(f"Requests: {sent.requests:,}{throttled}{retried}.")
+    left = sum(report.left_out.values())
+    if left:
+        from qfund.ingest.check import LEFT_OUT
+
+        told = ", ".join(f"{n:,} {LEFT_OUT[reason]}" for reason, n in report.left_out.items())
+        words.append(f"Left out: {told}.")
+    return " ".join(words)

@@ -1,0 +1,133 @@
+"""The corporate actions of a run: asked for and stored once, before the bars that they carry.
+
+Promises: a symbol whose actions the vendor cannot tell, or to which they do not fit, costs itself only; its
+bars are not kept without them. What was told is stored in transactions of their own; the factors that need
+a close are made with the bars.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+
+from qfund.errors import DataQualityError, QfundError, UpstreamError
+from qfund.ingest.fetching import ENDS_THE_RUN
+from qfund.ingest.look import LONGEST_CLOSURE
+from qfund.ingest.plan import Facts, FetchSpan
+from qfund.market import sessions
+from qfund.market.actions import CorporateAction
+from qfund.store import Store
+from qfund.store.actions import write_actions
+from qfund.store.sources import Series
+from qfund.vendors.contract import Offer, Vendor
+
+LATE = timedelta(days=30)
+"""Actions are asked for again so far back, since they may be told after their ex-date."""
+
+
+@dataclass
+class Actions:
+    """Corporate actions of a run's symbols.
+
+    Attributes:
+        known: symbol → its actions.
+        unknown: symbol → why the vendor could not tell, or why they do not fit.
+        window: the ex-dates that were asked for; None when none were.
+    """
+
+    known: dict[str, list[CorporateAction]] = field(default_factory=dict)
+    unknown: dict[str, QfundError] = field(default_factory=dict)
+    window: tuple[date, date] | None = None
+
+
+def asked(vendor: Vendor, offer: Offer, facts: Facts, steps: Sequence[FetchSpan]) -> Actions:
+    """Ask for the actions from the first wanted session, or a month ago, to the next session.
+
+    Raises:
+        ConfigError, BudgetError, TimeoutExpiredError, InterruptedRunError: the run has to end.
+    """
+    found = Actions()
+    if offer.market != "us_equity":
+        return found
+    last = max(step.until for step in steps)
+    since = min(*(step.since for step in steps), last - LATE)
+    after = last + timedelta(days=1)
+    until = sessions.sessions(offer.calendar, after, after + LONGEST_CLOSURE)[0].date()
+    names = list(dict.fromkeys(symbol for step in steps for symbol in step.symbols))
+    batches = list(_batches(names, facts.symbols_per_request))
+    while batches:
+        batch = batches.pop(0)
+        try:
+            came = vendor.actions(batch, since, until)
+            _take_in(found, vendor.name, batch, came)
+        except ENDS_THE_RUN:
+            raise
+        except QfundError as error:
+            if len(batch) > 1 and not is_silence(error):
+                batches += _halves(batch)
+            else:
+                found.unknown.update(dict.fromkeys(batch, error))
+    found.window = (since, until)
+    return found
+
+
+def stored(store: Store, series: Series, facts: Facts, actions: Actions) -> int:
+    """Store what was told; what does not fit moves its symbol to the unknown ones.
+
+    Returns:
+        How many actions were new.
+
+    Raises:
+        UpstreamError: the database failed.
+    """
+    if actions.window is None:
+        return 0
+    numbers = {one.symbol: one.instrument for one in facts.symbols if one.instrument is not None}
+    batches = list(
+        _batches([name for name in numbers if name not in actions.unknown], facts.symbols_per_request)
+    )
+    new = 0
+    while batches:
+        batch = batches.pop(0)
+        told = [one for name in batch for one in actions.known.get(name, ())]
+        ids = {name: numbers[name] for name in batch}
+        try:
+            with store.transaction() as connection:
+                new += write_actions(connection, series.vendor, told, ids, series, whole=actions.window)
+        except DataQualityError as error:  # such as a dividend that exceeds the price
+            if len(batch) > 1:
+                batches += _halves(batch)
+            else:
+                actions.unknown[batch[0]] = error
+    return new
+
+
+def _take_in(found: Actions, vendor: str, batch: Sequence[str], came: Sequence[CorporateAction]) -> None:
+    """Keep an answer.
+
+    Raises:
+        UpstreamError: an action of another symbol came.
+    """
+    strange = sorted({action.symbol for action in came} - set(batch))
+    if strange:
+        raise UpstreamError(
+            f"{vendor} answered with corporate actions of {', '.join(strange)}, not asked for.",
+            code="BAD_ANSWER",
+        )
+    for action in came:
+        found.known.setdefault(action.symbol, []).append(action)
+
+
+def _batches(names: Sequence[str], size: int) -> Iterator[list[str]]:
+    for at in range(0, len(names), size):
+        yield list(names[at : at + size])
+
+
+def _halves(batch: list[str]) -> list[list[str]]:
+    return [batch[: len(batch) // 2], batch[len(batch) // 2 :]]
+
+
+def is_silence(error: QfundError) -> bool:
+    """Whether the vendor was not reached at all, so that asking for fewer symbols is no use."""
+    return error.code == "VENDOR_UNREACHABLE"
