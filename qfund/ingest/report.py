@@ -266,7 +266,7 @@ class Report:
         if self.failed:
             found.append(self._failure(retry))
         if self.plan.seen.unknown:
-            found.append(self._unknown())
+            found.append(self._unknown(retry))
         if self.locked:
             found.append(self._locked(retry))
         if self.total.rejected:
@@ -281,12 +281,13 @@ class Report:
             details={**stopped.details, "kept": self.counters},
         )
 
-    def _unknown(self) -> PartialError:
+    def _unknown(self, retry: str) -> PartialError:
         names = self.plan.seen.unknown
         verb = "is" if len(names) == 1 else "are"
         return PartialError(
-            f"{', '.join(names)} {verb} unknown to {self.plan.seen.vendor}; the others are kept.",
-            fix="take them off the list of symbols, or mend their spelling",
+            f"{', '.join(names)} {verb} unknown to {self.plan.seen.vendor}; the others are kept. Mend the list,"
+            " or ask again when the vendor knows more.",
+            fix=retry,
             code="UNKNOWN_SYMBOL",
             details={"symbols": list(names)},
         )
@@ -308,7 +309,16 @@ class Report:
             return UpstreamError(
                 f"Nothing was kept. {told}", fix=retry, code=first.error.code, details=details
             )
-        return PartialError(f"{self.summary().capitalize()}. {told}", fix=retry, details=details)
+        said = f"{self.summary().capitalize()}. {told}"
+        if self._is_down:
+            return UpstreamError(said, fix=retry, code=first.error.code, details=details)
+        return PartialError(said, fix=retry, details=details)
+
+    @property
+    def _is_down(self) -> bool:
+        """Whether it was the vendor that failed, not a symbol: it was given up, or could not be reached."""
+        silent = {"VENDOR_UNREACHABLE", "VENDOR_THROTTLES"}
+        return bool(self.untried) or self.failed[-1].error.code in silent
 
     def _rejection(self, retry: str) -> QfundError:
         count = self.total.rejected
