@@ -33,7 +33,7 @@ def month(store: Store, vendor: str) -> Sent:
 
 
 def after(store: Store, report: Report, vendor: Vendor) -> tuple[str, ...]:
-    """What there is to say beyond the counts: actions that could not be applied, where rejects were written."""
+    """What there is to say beyond the counts: actions that were not applied, where rejects were written."""
     from qfund.store import actions
 
     numbers = [one.instrument for one in report.plan.seen.symbols if one.instrument is not None]

@@ -103,7 +103,9 @@ def test_vendors_lists_offers_and_limits(command):
     assert code == 0
     assert "wiki" in out
     assert "synthetic" in out
-    (sample,) = document(command("data vendors --json")[1], "data.vendors")["data"]["vendors"]
+    vendors = document(command("data vendors --json")[1], "data.vendors")["data"]["vendors"]
+    assert [vendor["name"] for vendor in vendors] == ["alpaca", "files", "oanda", "sample"]
+    sample = vendors[-1]
     assert (sample["name"], sample["needs_key"]) == ("sample", False)
     assert [offer["timeframe"] for offer in sample["offers"]] == ["1d", "1m"]
     assert sample["offers"][0]["last"] == "2013-03-01"

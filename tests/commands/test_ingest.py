@@ -57,9 +57,15 @@ def test_a_dry_run_shows_the_plan_and_changes_nothing(command):
     code, out, _ = command(line)
     assert code == 0
     assert "IBM, MSFT" in out
-    assert "1 request, 40 sessions; nothing was changed" in out
+    assert "1 chunk, 40 sessions missing, 0 read again; nothing was changed" in out
     assert document(command(line + " --json")[1])["data"]["steps"] == [
-        {"symbols": ["IBM", "MSFT"], "since": "2013-02-01", "until": "2013-03-01", "sessions": 20}
+        {
+            "symbols": ["IBM", "MSFT"],
+            "since": "2013-02-01",
+            "until": "2013-03-01",
+            "sessions": 20,
+            "unfinished": False,
+        }
     ]
     assert document(command("data status --json")[1], "data.status")["data"]["series"] == []
 
@@ -89,7 +95,7 @@ def test_symbols_from_a_file(command, project):
 @pytest.mark.parametrize(
     ("line", "code", "name", "words"),
     [
-        ("ingest", 2, "VENDOR_REQUIRED", "Installed: sample"),
+        ("ingest", 2, "VENDOR_REQUIRED", "Installed: alpaca"),
         ("ingest --vendor sampel", 11, "UNKNOWN_VENDOR", "Did you mean sample"),
         ("ingest --vendor sample --symbols IMB", 11, "UNKNOWN_SYMBOL", "Did you mean IBM"),
         ("ingest --vendor sample --since 2012-02-01 --until 2012-01-01", 2, "EMPTY_PERIOD", "is after"),
@@ -124,12 +130,12 @@ class Truthful(doubles.Truthful):
 
 class Faulty(doubles.Failing):
     name = "faulty"
-    def __init__(self):
+    def __init__(self, setup):
         super().__init__("AAPL")
 
 class Dirty(doubles.Altered):
     name = "dirty"
-    def __init__(self):
+    def __init__(self, setup):
         super().__init__(lambda table, request: doubles.replaced(table, "IBM", doubles.date(2012, 4, 5), low=99999.0))
 
 class Slow(doubles.Truthful):
@@ -193,5 +199,6 @@ def test_ctrl_c_says_what_was_kept(process, number, code):
     run.send_signal(number)
     _, err = run.communicate(timeout=60)
     assert run.returncode == code, err
-    assert "Stopped: kept 2 of 4 spans, 168 bars." in err
+    # the second may be waiting for its turn to be committed while the third is asked for
+    assert re.search(r"Stopped: kept (1 of 4 spans, 84|2 of 4 spans, 168) bars\.", err), err
     assert "Fix: qfund ingest --vendor slow --since 2012-01-03 --until 2012-06-29" in err

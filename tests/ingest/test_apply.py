@@ -66,9 +66,9 @@ def quarantined(store) -> list[dict]:
     """The bars that were not fit, as they came, with the reason."""
     with store.sql.connect() as connection:
         rows = connection.exec_driver_sql(
-            "SELECT bar, reason FROM sec.quarantine ORDER BY quarantine_id"
+            "SELECT symbol, session::text, bar, reason FROM sec.quarantine ORDER BY quarantine_id"
         ).all()
-    return [{**bar, "reason": reason} for bar, reason in rows]
+    return [{"symbol": row[0], "session": row[1], **row[2], "reason": row[3]} for row in rows]
 
 
 def truth(symbols=SYMBOLS) -> pd.DataFrame:
@@ -265,7 +265,7 @@ def test_rejected_bars_are_kept_with_the_run(store):
     ingest(store, broken_on(DAY, close=float("nan")))
     (row,) = quarantined(store)
     assert (row["symbol"], row["session"], row["close"], row["reason"]) == (
-        "IBM", "2012-04-05", "nan", "not_a_number",
+        "IBM", "2012-04-05", "NaN", "not_a_number",
     )  # fmt: skip
 
 
