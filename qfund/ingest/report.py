@@ -129,6 +129,7 @@ class Report:
         stopped: why the run ended early: a limit, the time, the credentials; None when it did not.
         locked: symbols that another run was fetching all the time.
         told: corporate actions written before the first chunk.
+        notes: sentences for the operator, such as where the broker's calendar differs.
         planned: steps that were to be done.
         sent: what went over the wire so far; zero without a network.
     """
@@ -145,6 +146,7 @@ class Report:
     stopped: QfundError | None = None
     locked: tuple[str, ...] = ()
     told: int = 0
+    notes: tuple[str, ...] = ()
     planned: int = 0
     sent: Callable[[], Sent] = Sent
 
@@ -266,7 +268,7 @@ class Report:
         if self.failed:
             found.append(self._failure(retry))
         if self.plan.seen.unknown:
-            found.append(self._unknown())
+            found.append(self._unknown(retry))
         if self.locked:
             found.append(self._locked(retry))
         if self.total.rejected:
@@ -281,12 +283,13 @@ class Report:
             details={**stopped.details, "kept": self.counters},
         )
 
-    def _unknown(self) -> PartialError:
+    def _unknown(self, retry: str) -> PartialError:
         names = self.plan.seen.unknown
-        verb = "is" if len(names) == 1 else "are"
+        verb, them = ("is", "its") if len(names) == 1 else ("are", "their")
         return PartialError(
-            f"{', '.join(names)} {verb} unknown to {self.plan.seen.vendor}; the others are kept.",
-            fix="take them off the list of symbols, or mend their spelling",
+            f"{', '.join(names)} {verb} unknown to {self.plan.seen.vendor}; the others are kept. Mend {them}"
+            " spelling, or take the word off the list.",
+            fix=retry,
             code="UNKNOWN_SYMBOL",
             details={"symbols": list(names)},
         )
