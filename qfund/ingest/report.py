@@ -285,10 +285,10 @@ class Report:
 
     def _unknown(self, retry: str) -> PartialError:
         names = self.plan.seen.unknown
-        verb, them = ("is", "its") if len(names) == 1 else ("are", "their")
+        verb = "is" if len(names) == 1 else "are"
         return PartialError(
-            f"{', '.join(names)} {verb} unknown to {self.plan.seen.vendor}; the others are kept. Mend {them}"
-            " spelling, or take the word off the list.",
+            f"{', '.join(names)} {verb} unknown to {self.plan.seen.vendor}; the others are kept. Mend the list,"
+            " or ask again when the vendor knows more.",
             fix=retry,
             code="UNKNOWN_SYMBOL",
             details={"symbols": list(names)},
@@ -311,7 +311,16 @@ class Report:
             return UpstreamError(
                 f"Nothing was kept. {told}", fix=retry, code=first.error.code, details=details
             )
-        return PartialError(f"{self.summary().capitalize()}. {told}", fix=retry, details=details)
+        said = f"{self.summary().capitalize()}. {told}"
+        if self._is_down:
+            return UpstreamError(said, fix=retry, code=first.error.code, details=details)
+        return PartialError(said, fix=retry, details=details)
+
+    @property
+    def _is_down(self) -> bool:
+        """Whether it was the vendor that failed, not a symbol: it was given up, or could not be reached."""
+        silent = {"VENDOR_UNREACHABLE", "VENDOR_THROTTLES"}
+        return bool(self.untried) or self.failed[-1].error.code in silent
 
     def _rejection(self, retry: str) -> QfundError:
         count = self.total.rejected

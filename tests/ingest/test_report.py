@@ -68,14 +68,28 @@ def test_tallies_add_up_by_symbol_and_over_all(report):
 def test_what_failed_and_what_was_rejected_are_both_told(report):
     report.confirm(kept(Tally(new=9, rejected=1), reasons={"order": 1}))
     report.fail(STEP, UpstreamError("503."))
-    report.untried = 4
     report.finished = True
     partial, quality = report.errors("qfund ingest --vendor v")
     assert isinstance(partial, PartialError)
-    assert partial.message == "Kept 1 of 25 spans, 9 bars. A failed: 503. 4 further spans were not tried."
+    assert partial.message == "Kept 1 of 25 spans, 9 bars. A failed: 503."
     assert isinstance(quality, DataQualityError)
     assert quality.message.startswith("1 bar was not fit to be stored: 1 high below or low above")
     assert {partial.fix, quality.fix} == {"qfund ingest --vendor v"}
+    assert report.status == "partial"
+
+
+@pytest.mark.parametrize(
+    ("code", "untried"), [("VENDOR_UNAVAILABLE", 4), ("VENDOR_UNREACHABLE", 0), ("VENDOR_THROTTLES", 0)]
+)
+def test_a_vendor_that_is_down_is_told_from_a_symbol_that_failed_and_what_came_before_is_kept(
+    report, code, untried
+):
+    report.confirm(kept(Tally(new=9)))
+    report.fail(STEP, UpstreamError("It does not answer.", code=code))
+    report.untried = untried
+    (error,) = report.errors("again")
+    assert (error.exit_code, error.code, error.fix) == (13, code, "again")
+    assert error.message.startswith("Kept 1 of 25 spans, 9 bars. A failed: It does not answer.")
     assert report.status == "partial"
 
 

@@ -32,6 +32,7 @@ from tests.ingest.rig import (
     stored,
 )
 from tests.support.alpaca import FakeAlpaca
+from tests.support.ingesting import BriskAlpaca
 
 
 @pytest.fixture
@@ -339,15 +340,13 @@ def test_trap_9_a_run_that_was_stopped_goes_on_where_it_was(store, fake):
 
 @pytest.mark.parametrize("jobs", [1, 4, 16])
 def test_trap_10_no_more_requests_than_allowed_however_many_at_a_time(store, jobs):
-    from qfund.vendors.contract import Rate
-
-    with FakeAlpaca(clock=Clock(EVENING, frozen=False), rate=Rate(20, 1.0)) as fake:
+    with BriskAlpaca(clock=Clock(EVENING, frozen=False)) as fake:
         for symbol in SYMBOLS:
             fake.truth.walk(symbol, "1d", date(2024, 1, 2), UNTIL)
         shape = {**offers("1d", reread=0, sessions_per_request=1), "concurrency": jobs}
         report, _ = ingest(store, Way(fake, shape), jobs=jobs, since=date(2024, 1, 2))
         assert errors(report) == ()
-        assert fake.log.over(20, 1.0) == []
+        assert fake.log.over(fake.second.requests, fake.second.seconds) == []
         assert fake.log.most_in_flight() <= jobs
         assert_whole(store, fake, since=date(2024, 1, 2))
 
