@@ -139,13 +139,14 @@ def show(
         bars = read_bars(
             store, [name], series=series, since=begin, until=end or last, adjust=adjust, as_of=moment
         )
+        origins = _repaired(store, bars, series, name, (begin, end or last))
     if not len(bars):
         raise NotFoundError(
             f"{name} has no {timeframe} bars from {begin} to {end or last}; stored are {first} to {last}.",
             fix=f"qfund data show {name} --since {first} --until {last}",
             code="NO_BARS",
         )
-    session.console.show(_shown(bars, series, lines))
+    session.console.show(_shown(bars, series, lines, origins))
 
 
 @app.command()
@@ -277,18 +278,44 @@ def _stored(
     return series, first, last
 
 
-def _shown(bars: Bars, series: Series, lines: int) -> Outcome:
+def _repaired(
+    store: Store, bars: Bars, series: Series, symbol: str, span: tuple[date, date]
+) -> dict[object, str]:
+    """Time of a row → vendor and feed of a bar that another series had."""
+    from datetime import timedelta
+
+    from qfund.market.sessions import opens_and_closes
+    from qfund.store import repairs, securities
+
+    (number,) = securities.instruments(store, [symbol], vendor=series.vendor).values()
+    found: dict[object, str] = {}
+    for one in repairs.provenance(store, series, number, *span):
+        source = f"{one.vendor}/{one.feed}"
+        if one.minutes is None:
+            found[one.session] = source
+        else:
+            opened = opens_and_closes(bars.calendar, one.session, one.session)[0][0].to_pydatetime()
+            found |= {opened + timedelta(minutes=start + 1): source for start in one.minutes}
+    return found
+
+
+def _shown(bars: Bars, series: Series, lines: int, origins: Mapping[object, str]) -> Outcome:
     """The last bars as a table and as JSON rows."""
     part = bars.rows(max(0, len(bars) - lines), None)
     key = "session" if bars.timeframe == "1d" else "time"
     values = [getattr(part, name).iloc[:, 0].tolist() for name in _FIELDS]
     times = [stamp.date() if bars.timeframe == "1d" else stamp.to_pydatetime() for stamp in part.index]
     rows = [dict(zip((key, *_FIELDS), row, strict=True)) for row in zip(times, *values, strict=True)]
-    cells = [
-        (row[key], *(f"{row[name]:,.4f}" for name in _FIELDS[:4]), f"{row['volume']:,.0f}") for row in rows
+    cells: list[list[object]] = [
+        [row[key], *(f"{row[name]:,.4f}" for name in _FIELDS[:4]), f"{row['volume']:,.0f}"] for row in rows
     ]
     (symbol,) = bars.symbols
     columns: list[Column | str] = [key, *(Column(name, "right") for name in _FIELDS)]
+    if any(row[key] in origins for row in rows):  # bars that another vendor had
+        columns.append("from")
+        for row, shown in zip(rows, cells, strict=True):
+            row["from"] = origins.get(row[key])
+            shown.append(row["from"] or "")
     caption = (
         f"{symbol}, {series.vendor} {series.feed}, {bars.timeframe}, prices {bars.adjust}: "
         f"{len(rows):,} of {len(bars):,} bars"

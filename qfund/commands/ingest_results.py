@@ -39,7 +39,7 @@ def after(store: Store, report: Report, vendor: Vendor) -> tuple[str, ...]:
     numbers = [one.instrument for one in report.plan.seen.symbols if one.instrument is not None]
     today = datetime.now(UTC).date()
     waiting = actions.unapplied(store, report.plan.seen.vendor, numbers, today=today)
-    said = [one.sentence for one in waiting]
+    said = [*report.notes, *(one.sentence for one in waiting)]
     rejected = report.rejects
     keep = getattr(vendor, "write_rejects", None)
     if rejected is not None and keep is not None:

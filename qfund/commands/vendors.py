@@ -144,9 +144,10 @@ def _secret(
                 details={"key": where},
             )
         return {key: said}
-    if default is None:
-        return {}
-    return {key: Secret(default, where, session.settings.project, session.environ)}
+    variable = (default or "").removeprefix("env:")
+    if not session.environ.get(variable):
+        return {}  # the vendor says what is missing and where it was looked for, if it needs it at all
+    return {key: Secret(f"env:{variable}", where, session.settings.project, session.environ)}
 
 
 def options(texts: list[str] | None, *, path: str | None = None) -> dict[str, str]:

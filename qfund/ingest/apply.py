@@ -20,7 +20,7 @@ from qfund.errors import (
     LockedError,
     QfundError,
 )
-from qfund.ingest import actions
+from qfund.ingest import actions, drift
 from qfund.ingest.actions import is_silence
 from qfund.ingest.estimate import Estimate, estimate, stored_bar_bytes
 from qfund.ingest.fetching import ENDS_THE_RUN, Asking, Fetched, Fetching, Paged
@@ -238,6 +238,8 @@ class Ingest:
         except ENDS_THE_RUN as error:
             report.stopped = error
             return
+        if current.missing:
+            report.notes += self._drift(current)
         target = Target(self._store, series, self._offer, facts, report.run_id, told.known, told.unknown)
         report.told += actions.stored(self._store, series, facts, told)
         with Fetching(self._ask, self._jobs) as fetching:
@@ -247,6 +249,17 @@ class Ingest:
                     yield from self._settled(target, news, report, fetching)
                 else:
                     yield news
+
+    def _drift(self, current: Plan) -> tuple[str, ...]:
+        """Where the broker's own calendar disagrees; that it cannot be asked now is no reason to stop."""
+        since = min(step.since for step in current.steps)
+        until = max(step.until for step in current.steps)
+        try:
+            return drift.disagreements(
+                self._vendor.itself, self._vendor.name, self._offer.calendar, since, until
+            )
+        except QfundError as error:
+            return (f"{self._vendor.name}'s own calendar could not be compared: {error.message}",)
 
     def _ask(self, step: FetchSpan, tell: Callable[[int, int], None]) -> Answer:
         return ask(self._vendor, self._offer, step, self._clock, tell)

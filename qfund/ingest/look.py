@@ -63,6 +63,7 @@ class Remembered:
         self.market = vendor.market
         self.bars = vendor.bars
         self.actions = vendor.actions
+        self.itself = vendor
 
     @property
     def capabilities(self) -> Capabilities:

@@ -129,6 +129,7 @@ class Report:
         stopped: why the run ended early: a limit, the time, the credentials; None when it did not.
         locked: symbols that another run was fetching all the time.
         told: corporate actions written before the first chunk.
+        notes: sentences for the operator, such as where the broker's calendar differs.
         planned: steps that were to be done.
         sent: what went over the wire so far; zero without a network.
     """
@@ -145,6 +146,7 @@ class Report:
     stopped: QfundError | None = None
     locked: tuple[str, ...] = ()
     told: int = 0
+    notes: tuple[str, ...] = ()
     planned: int = 0
     sent: Callable[[], Sent] = Sent
 

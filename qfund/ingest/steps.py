@@ -199,6 +199,10 @@ def commit(target: Target, step: FetchSpan, answer: Answer, report: Report) -> K
             write_actions(connection, target.series.vendor, [], carried, target.series)
         fit = {ids[symbol]: spans for symbol, spans in covers.items() if spans}
         coverage.add_coverage(connection, target.series, fit)
+        doubtful = {
+            ids[name]: [day for day in found if day] for name, found in rejected.items() if name in ids
+        }
+        coverage.reopen(connection, target.series, doubtful)
         quarantine.write(connection, target.series, target.run_id, ids, checked.rejected)
         quarantine.release(connection, target.series, target.run_id, fit)
         done = Kept(

@@ -1,7 +1,8 @@
 """Coverage: what has been asked of a vendor and is final; and the runs that asked.
 
-Promises: a gap is calendar minus coverage, so that "asked, and there was none" is never asked again.
-Coverage only grows. An ingest run's row tells what it did even when it was killed.
+Promises: a gap is calendar minus coverage, so that "asked, and there was none" is never asked again. Coverage
+grows, and shrinks only where a later answer was not fit. An ingest run's row tells what it did even when it
+was killed.
 """
 
 from __future__ import annotations
@@ -59,6 +60,23 @@ def add_coverage(conn: Any, series: Series, spans: Mapping[int, Iterable[Span]])
             f" FROM (VALUES {', '.join(values)}) AS v (id, sessions)"
             " ON CONFLICT (instrument_id, source_id, timeframe)"
             " DO UPDATE SET sessions = c.sessions + excluded.sessions, updated_at = now()"
+        )
+
+
+def reopen(conn: Any, series: Series, days: Mapping[int, Iterable[date]]) -> None:
+    """Take sessions out of the coverage whose answer was not fit, so that they are asked again; no commit."""
+    values = [
+        f"({int(number)}, '{{{','.join(f'[{day},{day}]' for day in listed)}}}'::datemultirange)"
+        for number, listed in ((one, sorted(some)) for one, some in sorted(days.items()))
+        if listed
+    ]
+    if not values:
+        return
+    with translated(), conn.cursor() as cursor:
+        cursor.execute(
+            "UPDATE ops.coverage c SET sessions = c.sessions - v.sessions, updated_at = now()"  # noqa: S608
+            f" FROM (VALUES {', '.join(values)}) AS v (id, sessions) WHERE c.instrument_id = v.id"
+            f" AND c.source_id = {series.source_id} AND c.timeframe = '{series.timeframe}'"
         )
 
 

@@ -129,7 +129,7 @@ class Alpaca:
         return [*found, *(alpaca_reference.pair(symbol) for symbol in pairs)]
 
     def calendar(self, since: date, until: date) -> list[alpaca_reference.Session] | None:
-        """The broker's own sessions, see `alpaca_reference.KnowsSessions`."""
+        """The broker's own sessions, None without a key; see `qfund.ingest.drift`."""
         return alpaca_reference.calendar(self._trading, since, until) if self._has_key else None
 
     def bars(self, request: BarRequest) -> Iterator[Page]:

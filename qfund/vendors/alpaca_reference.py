@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
@@ -48,15 +48,6 @@ class Session:
     session: date
     opens: datetime
     closes: datetime
-
-
-@runtime_checkable
-class KnowsSessions(Protocol):
-    """A vendor that can say on which days and hours its market is open; an optional capability."""
-
-    def calendar(self, since: date, until: date) -> list[Session] | None:
-        """The sessions in ``[since, until]``, by date; None where it cannot be asked (no key)."""
-        ...
 
 
 class _Asset(msgspec.Struct, gc=False):

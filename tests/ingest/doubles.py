@@ -9,7 +9,7 @@ from datetime import date
 import pyarrow as pa
 
 from qfund.errors import UpstreamError
-from qfund.vendors.contract import BarRequest, Capabilities, DAILY_SCHEMA, Offer, Page, Setup
+from qfund.vendors.contract import DAILY_SCHEMA, BarRequest, Capabilities, Offer, Page, Setup
 from qfund.vendors.sample import Sample
 
 FIRST, LAST = date(2012, 1, 3), date(2012, 6, 29)  # 125 sessions

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qfund.errors import BadRequestError, ConfigError, UpstreamError
+from qfund.ingest.drift import KnowsSessions
 from qfund.vendors import alpaca_pages
 from qfund.vendors.alpaca import Alpaca, window
-from qfund.vendors.alpaca_reference import KnowsSessions, KnowsStatus
 from qfund.vendors.contract import DAILY_SCHEMA, MINUTE_SCHEMA, BarRequest
 from tests.vendors.canned import network, served, setup
 
@@ -394,13 +394,12 @@ def test_the_whole_list_knows_each_symbol_once_the_active_one_first(host, vendor
     assert found["NSRGY"].name == "NSRGY"
 
 
-def test_the_status_is_that_of_the_moment_it_was_seen(host, vendor):
+def test_a_listing_says_what_may_be_done_with_the_share(host, vendor):
     host.answers["/v2/assets/AAPL"] = asset("AAPL")
-    (status,) = vendor.statuses(["AAPL"])
-    assert isinstance(vendor, KnowsStatus)
+    (listing,) = vendor.listings(["AAPL"])
+    status = listing.status
     assert (status.status, status.tradable, status.shortable) == ("active", True, False)
     assert (status.margin_long, status.borrow_status) == (30, "easy_to_borrow")
-    assert status.seen_at == NOW
 
 
 def test_the_brokers_sessions_have_utc_hours_and_half_days(host, vendor):
