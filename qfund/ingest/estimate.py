@@ -70,7 +70,8 @@ def estimate(plan: Plan, offer: Offer, limits: Capabilities, *, bar_bytes: float
     if limits.rate is None:
         requests, paced = 0, 0.0
     else:
-        requests += -(-len(symbols) // limits.symbols_per_request) if offer.market == "us_equity" else 0
+        if offer.market == "us_equity":  # corporate actions, and the broker's own calendar where it tells one
+            requests += -(-len(symbols) // limits.symbols_per_request) + 1
         paced = max(0, requests - 1) * limits.rate.seconds / limits.rate.requests
     return Estimate(
         requests=requests,

@@ -74,7 +74,7 @@ def test_what_failed_and_what_was_rejected_are_both_told(report):
     assert partial.message == "Kept 1 of 25 spans, 9 bars. A failed: 503."
     assert isinstance(quality, DataQualityError)
     assert quality.message.startswith("1 bar was not fit to be stored: 1 high below or low above")
-    assert {partial.fix, quality.fix} == {"qfund ingest --vendor v"}
+    assert (partial.fix, quality.fix) == ("qfund ingest --vendor v", "qfund data check")
     assert report.status == "partial"
 
 
