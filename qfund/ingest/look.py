@@ -144,6 +144,10 @@ def offered(vendor: Vendor, wish: Wish) -> Offer:
 
 
 def _no_offer(vendor: Vendor, wish: Wish, known: Sequence[Offer]) -> UsageError:
+    """What to say of a series that the vendor does not have."""
+    if not known:
+        vendor.listings()  # which says what it lacks, such as a file
+        return UsageError(f"{vendor.name} has no bars at all.", code="NO_BARS")
     told = "; ".join(dict.fromkeys(f"{o.timeframe} {o.feed} {o.price_kind} {o.hours}" for o in known))
     said = " ".join(
         word

@@ -294,7 +294,12 @@ class Wire:
         self._block(seconds + self._network.jitter())
 
     def _back_off(self, failed: Failed, failures: int) -> None:
-        """Wait before the next attempt, with full jitter; raise when there is none."""
+        """Wait before the next attempt, with full jitter; raise when there is none.
+
+        For as long as the vendor says, nothing else leaves either, also when this was the last attempt.
+        """
+        if failed.wait:
+            self._block(min(failed.wait, answers.FAR))
         if failures >= self._network.attempts:
             tries = f" {failures} times" if failures > 1 else ""
             raise failed.told or UpstreamError(
