@@ -101,7 +101,12 @@ def test_bars_land_and_a_table_says_so(cli, store, fake):
 
 def test_the_document_says_the_same(qfund, fake):
     data = document(qfund(f"{LINE} --json"))["data"]
-    assert (data["vendor"], data["feed"], data["since"], data["until"]) == ("alpaca", "sip", str(SINCE), str(UNTIL))
+    assert (data["vendor"], data["feed"], data["since"], data["until"]) == (
+        "alpaca",
+        "sip",
+        str(SINCE),
+        str(UNTIL),
+    )
     assert data["total"]["rows_new"] == 18
     assert data["total"]["requests"] == len(fake.log)
     assert data["symbols"]["IBM"] == {"new": 6, "changed": 0, "same": 0, "rejected": 0, "holes": 0}
@@ -145,7 +150,7 @@ def test_a_run_of_today_reads_only_the_last_sessions_again(cli, qfund, store, st
         ran = qfund(f"{line} --since 5d --json")
         assert document(ran)["data"]["total"]["rows_same"] == len(wanted)
         assert len(fake.log.of("/bars")) == 1
-        assert {day for _, day in fake.log.asked("/bars")} <= {*over[-5:], *days[len(over):]}
+        assert {day for _, day in fake.log.asked("/bars")} <= {*over[-5:], *days[len(over) :]}
         assert len(fake.log) <= 3
         ran = qfund(f"{line} --since last --json")
         assert document(ran)["data"]["since"] == str(over[-1])
@@ -210,7 +215,9 @@ def test_crypto_needs_no_key(cli, qfund, fake, store, store_url):
 
 
 def test_the_members_of_a_universe(cli, qfund, fake, store):
-    (cli.folder / "mine.csv").write_text("symbol,since,until\nAAPL,2000-01-03,\nMSFT,2000-01-03,\nIBM,2000-01-03,2010-12-31\n")
+    (cli.folder / "mine.csv").write_text(
+        "symbol,since,until\nAAPL,2000-01-03,\nMSFT,2000-01-03,\nIBM,2000-01-03,2010-12-31\n"
+    )
     assert qfund("universe create mine --file mine.csv").code == 0
     ran = qfund(f"ingest --vendor alpaca --universe mine {SPAN} --json")
     assert ran.code == 0, ran.err
@@ -263,7 +270,9 @@ def test_a_symbol_that_is_refused_is_asked_for_again_by_the_command_that_is_prin
 
 
 def test_a_vendor_that_is_down_leaves_what_came_before(qfund, fake, store, in_pieces):
-    fake.script.add(faults.Status(429, "come tomorrow", retry_after=80_000), path="/bars", number=3, times=None)
+    fake.script.add(
+        faults.Status(429, "come tomorrow", retry_after=80_000), path="/bars", number=3, times=None
+    )
     ran = qfund(f"{LINE} --jobs 1")
     assert ran.code == 13
     assert "Kept 2 of 5 spans" in ran.err
@@ -321,20 +330,30 @@ def test_time_that_is_over_keeps_what_came(qfund, fake, store, in_pieces):
 # ---------------------------------------------------------------- Ctrl-C
 
 
+def interrupt(process):
+    process.send_signal(signal.SIGINT)
+
+
 @pytest.mark.parametrize(
-    ("path", "number", "said"),
+    "moment",
     [
         ("/v2/assets", 1, "Stopped"),
         ("/v1/corporate-actions", 1, "Stopped: kept 0 of 5 spans"),
         ("/bars", 1, "Stopped: kept 0 of 5 spans"),
-        ("/bars", 4, "Stopped: kept 3 of 5 spans"),  # half a second after it was asked: the third is committed
+        (
+            "/bars",
+            4,
+            "Stopped: kept 3 of 5 spans",
+        ),  # half a second after it was asked: the third is committed
     ],
 )
-def test_ctrl_c_says_what_was_kept_and_the_next_run_goes_on(cli, qfund, fake, store, in_pieces, path, number, said):
-    process = None
-    fake.trigger = Trigger(lambda: process.send_signal(signal.SIGINT), number=number, path=path, delay=0.5)
+@pytest.mark.usefixtures("in_pieces")
+def test_ctrl_c_says_what_was_kept_and_the_next_run_goes_on(cli, qfund, fake, store, moment):
+    path, number, said = moment
+    fake.trigger = Trigger(interrupt, number=number, path=path, delay=0.5)
     fake.script.add(faults.Delay(20.0), path=path, number=number)
     with cli.start(f"{LINE} --jobs 1") as process:
+        fake.trigger.victim = process
         out, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
     assert out == ""
@@ -352,7 +371,11 @@ def test_ctrl_c_says_what_was_kept_and_the_next_run_goes_on(cli, qfund, fake, st
 def test_ctrl_c_on_a_terminal(cli, fake, store, in_pieces):
     fake.script.add(faults.Delay(20.0), path="/bars", number=3)
     ran = run_on_terminal(
-        f"{LINE} --jobs 1".split(), cwd=cli.folder, env=cli.variables, reply_to="2024-03-04 … 2024-03-11 AAPL: asking", keys="\x03"
+        f"{LINE} --jobs 1".split(),
+        cwd=cli.folder,
+        env=cli.variables,
+        reply_to="2024-03-04 … 2024-03-11 AAPL: asking",
+        keys="\x03",
     )
     assert ran.code == 130, ran.out
     assert re.search(r"Stopped: kept \d of 5 spans", ran.out)
@@ -366,7 +389,7 @@ def test_the_key_is_nowhere(cli, fake, store, pg_server, in_pieces):
     """Not in what is printed or logged, not in the project, the database, or the arguments of any process."""
     canaries = (fake.key, fake.secret)
     arguments: list[bytes] = []
-    fake.trigger = Trigger(lambda: arguments.extend(command_lines()), path="/bars", number=2)
+    fake.trigger = Trigger(lambda _: arguments.extend(command_lines()), path="/bars", number=2)
     echo = f"key {fake.key} with secret {fake.secret} has no right to this"
     texts = []
     for status, line in ((400, LINE), (403, f"{LINE} --verbose"), (418, f"{LINE} --json -v")):

@@ -15,7 +15,11 @@ from qfund.store.bars import read_bars
 from tests.support.ingesting import Cli
 
 DAYS = ("2024-03-07", "2024-03-08", "2024-03-11")
-ROWS = [(symbol, day, 10.0 + n, 11.0 + n, 9.0 + n, 10.5 + n, 100.0) for symbol in ("AAA", "BBB") for n, day in enumerate(DAYS)]
+ROWS = [
+    (symbol, day, 10.0 + n, 11.0 + n, 9.0 + n, 10.5 + n, 100.0)
+    for symbol in ("AAA", "BBB")
+    for n, day in enumerate(DAYS)
+]
 
 
 @pytest.fixture
@@ -41,7 +45,9 @@ def written(cli):
 
 
 def closes(store, symbol, feed, timeframe="1d"):
-    series = next(one for one in sources.sources(store, timeframe) if (one.vendor, one.feed) == ("files", feed))
+    series = next(
+        one for one in sources.sources(store, timeframe) if (one.vendor, one.feed) == ("files", feed)
+    )
     bars = read_bars(store, [symbol], series=series, since=date(2024, 1, 1), until=date(2024, 12, 31))
     return bars.close[symbol].dropna()
 
@@ -60,7 +66,10 @@ def test_a_csv_whose_columns_are_recognised(qfund, store, written):
 def test_a_parquet_with_other_names_of_columns_and_one_symbol(qfund, store, cli):
     columns = {
         "Day": [date.fromisoformat(row[1]) for row in ROWS[:3]],
-        **{name: [row[place] for row in ROWS[:3]] for place, name in enumerate(("O", "H", "L", "Last", "Vol"), 2)},
+        **{
+            name: [row[place] for row in ROWS[:3]]
+            for place, name in enumerate(("O", "H", "L", "Last", "Vol"), 2)
+        },
     }
     parquet.write_table(pa.table(columns), cli.folder / "mine.parquet")
     line = (
@@ -83,7 +92,10 @@ def test_minutes_without_a_zone_need_one_and_are_placed_by_it(qfund, store, writ
     ran = qfund(f"{line} --with zone=America/New_York")
     assert ran.code == 0, ran.err
     starts = [time.tz_convert("UTC").to_pydatetime() for time in closes(store, "AAA", "minutes", "1m").index]
-    assert [(one.day, one.hour, one.minute) for one in starts] == [(8, 14, 31), (11, 13, 31)]  # a bar is known at its end
+    assert [(one.day, one.hour, one.minute) for one in starts] == [
+        (8, 14, 31),
+        (11, 13, 31),
+    ]  # a bar is known at its end
 
 
 def test_rows_that_are_not_fit_are_written_beside_the_file_with_line_and_reason(qfund, cli, store, written):
@@ -96,7 +108,10 @@ def test_rows_that_are_not_fit_are_written_beside_the_file_with_line_and_reason(
     assert "bad.csv.rejects.csv" in (ran.out + ran.err).replace("\n", "")
     with (cli.folder / "bad.csv.rejects.csv").open() as file:
         told = list(csv.DictReader(file))
-    assert [(one["symbol"], one["line"], one["reason"]) for one in told] == [("AAA", "3", "order"), ("BBB", "6", "not_a_number")]
+    assert [(one["symbol"], one["line"], one["reason"]) for one in told] == [
+        ("AAA", "3", "order"),
+        ("BBB", "6", "not_a_number"),
+    ]
     assert closes(store, "AAA", "bad").tolist() == [10.5, 12.5]
     written("bad.csv", "symbol,date,open,high,low,close,volume", ROWS)  # the file is mended
     assert qfund("ingest --vendor files --path bad.csv").code == 0
@@ -105,7 +120,9 @@ def test_rows_that_are_not_fit_are_written_beside_the_file_with_line_and_reason(
 
 def test_only_some_symbols_and_days(qfund, store, written):
     written("bars.csv", "symbol,date,open,high,low,close,volume", ROWS)
-    ran = qfund("ingest --vendor files --path bars.csv --symbols BBB,NOPE --since 2024-03-08 --until 2024-03-08 --json")
+    ran = qfund(
+        "ingest --vendor files --path bars.csv --symbols BBB,NOPE --since 2024-03-08 --until 2024-03-08 --json"
+    )
     assert ran.code == 4
     assert json.loads(ran.out)["data"]["total"]["rows_new"] == 1
     assert closes(store, "BBB", "bars").tolist() == [11.5]
@@ -129,7 +146,11 @@ def test_a_file_or_an_option_that_is_wrong_is_explained(qfund, written, line, co
 
 def test_nothing_in_the_future_is_stored(qfund, store, written):
     tomorrow = datetime.now(UTC).year + 1
-    written("bars.csv", "symbol,date,open,high,low,close,volume", [*ROWS[:3], ("AAA", f"{tomorrow}-03-08", 1, 1, 1, 1, 1)])
+    written(
+        "bars.csv",
+        "symbol,date,open,high,low,close,volume",
+        [*ROWS[:3], ("AAA", f"{tomorrow}-03-08", 1, 1, 1, 1, 1)],
+    )
     ran = qfund("ingest --vendor files --path bars.csv")
     assert closes(store, "AAA", "bars").index.max().year == 2024
     assert ran.code in (0, 5)

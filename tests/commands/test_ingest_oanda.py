@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, date, datetime
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -52,7 +53,7 @@ def document(ran):
     return json.loads(ran.out)
 
 
-def assert_whole(store, fake, timeframe, since=SINCE, until=LAST, symbol="EUR_USD"):
+def assert_whole(store, fake, timeframe, *, since=SINCE, until=LAST, symbol="EUR_USD"):
     """The stored bars are the true ones, bar for bar."""
     series = next(one for one in sources.sources(store, timeframe) if one.vendor == "oanda")
     found = read_bars(store, [symbol], series=series, since=since, until=until)
@@ -97,7 +98,7 @@ def test_no_window_holds_more_than_5000_candles_and_none_is_asked_twice(qfund, f
     )
     assert len(spans) == 3  # a week with its weekend is 10,020 minutes
     assert all((end - start).total_seconds() <= 5000 * 60 for start, end in spans)
-    assert all(one[1] < two[0] for one, two in zip(spans, spans[1:], strict=False))
+    assert all(one[1] < two[0] for one, two in pairwise(spans))
     assert {one.params["granularity"] for one in fake.log.of("/candles")} == {"M1"}
     assert [one.status for one in fake.log.of("/candles")] == [200] * 3
 
@@ -142,7 +143,9 @@ def test_quotes_are_another_series(qfund, store, fake, kind):
 
 
 def test_years_of_days_are_few_requests(qfund, store, fake):
-    ran = qfund("ingest --vendor oanda --symbols EUR_USD,USD_JPY --since 2024-01-02 --until 2024-03-11 --reread 0")
+    ran = qfund(
+        "ingest --vendor oanda --symbols EUR_USD,USD_JPY --since 2024-01-02 --until 2024-03-11 --reread 0"
+    )
     assert ran.code == 0, ran.err
     assert len(fake.log.of("/candles")) == 2
     assert_whole(store, fake, "1d", since=date(2024, 1, 2), symbol="USD_JPY")

@@ -115,9 +115,13 @@ def test_a_caller_that_is_stopped_does_not_wait_for_requests_under_way():
     def ask(_step, _tell):
         hang.wait(30)
 
-    fetching = Fetching(ask, 1)
-    with pytest.raises(KeyboardInterrupt), fetching:
-        fetching.add(STEPS)
-        for _ in fetching:
-            raise KeyboardInterrupt
+    def stopped():
+        with Fetching(ask, 1) as fetching:
+            fetching.add(STEPS)
+            for _ in fetching:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stopped()
+    assert not hang.is_set()
     hang.set()

@@ -29,7 +29,9 @@ from tests.support.ingesting import (
 )
 
 LINE = "ingest --vendor alpaca --symbols AAPL,IBM,MSFT --since 2024-03-04 --until 2024-03-11 --reread 0"
-REQUESTS = 15  # AAPL, which is new; all three; corporate actions; the calendar; pages of chunks: 3, 1, 2, 2, 1
+REQUESTS = (
+    15  # AAPL, which is new; all three; corporate actions; the calendar; pages of chunks: 3, 1, 2, 2, 1
+)
 
 
 @pytest.fixture
@@ -55,9 +57,9 @@ def die(cli, fake):
     """Runs the program until the trigger kills it; returns how it ended."""
 
     def run(words: str = "", **when) -> int:
-        process = None
-        fake.trigger = Trigger(lambda: kill(process), **when)
+        fake.trigger = Trigger(kill, **when)
         with cli.start(f"{LINE} {words}") as process:
+            fake.trigger.victim = process
             out, err = process.communicate(timeout=60)
         fake.trigger = None
         assert process.returncode in (-signal.SIGKILL, 0), (out, err)
@@ -127,9 +129,9 @@ def test_killed_before_it_knows_the_symbols(store_url, store, tmp_path, monkeypa
         fake.truth.walk("IBM", "1d", SINCE, UNTIL)
         cli = Cli(tmp_path, alpaca_variables(fake, store_url))
         line = LINE.replace("AAPL,IBM,MSFT", "IBM")
-        process = None
-        fake.trigger = Trigger(lambda: kill(process), path="/v2/assets")
+        fake.trigger = Trigger(kill, path="/v2/assets")
         with cli.start(line) as process:
+            fake.trigger.victim = process
             process.communicate(timeout=60)
         assert process.returncode == -signal.SIGKILL
         assert statuses(store) == []

@@ -128,7 +128,9 @@ class Watched:
 
 
 breaks = st.lists(
-    st.tuples(st.integers(1, 60), st.sampled_from([BrokenOffError(), UpstreamError("The database is gone.")])),
+    st.tuples(
+        st.integers(1, 60), st.sampled_from([BrokenOffError(), UpstreamError("The database is gone.")])
+    ),
     max_size=2,
 )
 
@@ -217,9 +219,10 @@ def test_after_any_faults_and_breaks_a_clean_run_makes_it_whole(store, fake, way
 
 
 @settings(FEW, max_examples=8)
-@given(script=lines(visible), broken=breaks, jobs=st.sampled_from([1, JOBS]))
-def test_under_fire_no_request_is_one_that_must_not_be(store, fake, way, script, broken, jobs):
+@given(drawn=st.tuples(lines(visible), breaks, st.sampled_from([1, JOBS])))
+def test_under_fire_no_request_is_one_that_must_not_be(store, fake, way, drawn):
     """Oracle B over the whole of it, the failing runs too."""
+    script, broken, jobs = drawn
     clean(store, fake)
     played(fake, script)
     for number, error in broken:

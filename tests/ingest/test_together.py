@@ -68,7 +68,7 @@ def test_one_that_waits_says_so_and_ends_well_when_the_other_has_done_it_all(
 ):
     run = cli(fake, store_url, tmp_path)
     begun = threading.Event()
-    fake.trigger = Trigger(begun.set, path="/bars")
+    fake.trigger = Trigger(lambda _: begun.set(), path="/bars")
     fake.script.add(faults.Delay(3.0), path="/bars")
     first = run.start(line(MANY))
     assert begun.wait(30)
@@ -83,13 +83,13 @@ def test_one_that_waits_says_so_and_ends_well_when_the_other_has_done_it_all(
 def test_what_is_free_is_done_first_and_the_rest_waited_for(store, store_url, fake, tmp_path):
     run = cli(fake, store_url, tmp_path)
     begun = threading.Event()
-    fake.trigger = Trigger(begun.set, path="/bars")
+    fake.trigger = Trigger(lambda _: begun.set(), path="/bars")
     fake.script.add(faults.Delay(3.0), path="/bars")  # the first run's only request for bars
     first = run.start(line(MANY[:6]))
     assert begun.wait(30)
     second = run.start(line(MANY[3:9]))
     assert [code for code, _, _ in ended(first, second)] == [0, 0]
-    asked = [entry for entry in fake.log.of("/bars")]
+    asked = fake.log.of("/bars")
     assert [entry.symbols for entry in asked] == [MANY[:6], MANY[6:9]]
     assert asked[1].finished < asked[0].finished  # while the first was still waiting for its answer
     assert fake.log.again("/bars") == []
@@ -99,7 +99,7 @@ def test_what_is_free_is_done_first_and_the_rest_waited_for(store, store_url, fa
 def test_what_stays_taken_makes_exit_75_and_the_rest_is_kept(store, store_url, fake, tmp_path):
     run = cli(fake, store_url, tmp_path)
     begun = threading.Event()
-    fake.trigger = Trigger(begun.set, path="/bars")
+    fake.trigger = Trigger(lambda _: begun.set(), path="/bars")
     fake.script.add(faults.Delay(13.0), path="/bars")
     first = run.start(line(MANY[:6]))
     assert begun.wait(30)

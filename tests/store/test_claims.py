@@ -74,7 +74,9 @@ def test_nothing_is_claimed_for_nothing(store, shelf, begin):
     assert claims.take(store, shelf.series, [], begin()) == set()
 
 
-def test_the_claims_of_a_killed_process_are_taken_over_and_its_run_is_marked(store, store_url, shelf, begin, tmp_path):
+def test_the_claims_of_a_killed_process_are_taken_over_and_its_run_is_marked(
+    store, store_url, shelf, begin, tmp_path
+):
     number = shelf.ids["A"]
     words = [sys.executable, "-c", PROGRAM, store_url, str(tmp_path), str(number)]
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:

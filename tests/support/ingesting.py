@@ -94,19 +94,21 @@ class Trigger:
     """What happens once, at a request.
 
     Attributes:
-        act: what happens.
+        act: what happens, to the victim.
         number: at which request, counted from the moment this was set, from 1.
         path: only requests whose path has this part count.
         when: before the answer leaves, or once it is out.
         delay: seconds that pass before it happens, without holding up the fake.
+        victim: a process.
         done: whether it happened.
     """
 
-    act: Callable[[], None]
+    act: Callable[[Any], object]
     number: int = 1
     path: str = ""
     when: str = "before the answer"
     delay: float = 0.0
+    victim: subprocess.Popen[str] | None = None
     done: threading.Event = field(default_factory=threading.Event)
     _count: int = 0
 
@@ -123,7 +125,7 @@ class Trigger:
             self._go()
 
     def _go(self) -> None:
-        self.act()
+        self.act(self.victim)
         self.done.set()
 
 
@@ -180,9 +182,7 @@ def covered_pairs(store: Store, timeframe: str = "1d", calendar: str = "XNYS") -
             " sec.instrument_symbol x WHERE x.instrument_id = c.instrument_id AND c.timeframe = %s",
             (timeframe,),
         ).all()
-    return {
-        (symbol, day.date()) for symbol, first, last in rows for day in sessions(calendar, first, last)
-    }
+    return {(symbol, day.date()) for symbol, first, last in rows for day in sessions(calendar, first, last)}
 
 
 def wanted_pairs(symbols: tuple[str, ...], since: date, until: date, calendar: str = "XNYS") -> set[Pair]:
@@ -210,7 +210,7 @@ def wait_for_the_dead(store: Store) -> None:
         time.sleep(0.02)
 
 
-def kill(process: subprocess.Popen[Any]) -> None:
+def kill(process: subprocess.Popen[str] | None) -> None:
     """SIGKILL, if it still runs."""
-    if process.poll() is None:
+    if process is not None and process.poll() is None:
         os.kill(process.pid, signal.SIGKILL)

@@ -276,6 +276,13 @@ def test_a_server_error_that_says_when_to_come_again_is_obeyed():
     assert rig.time.slept == [7.0]
 
 
+def test_while_a_busy_vendor_says_wait_nothing_leaves_for_anybody_also_after_the_last_try():
+    with rigged(says(503, retry_after="7"), attempts=1) as (_, rig):
+        with pytest.raises(UpstreamError):
+            rig.get()
+        assert rig.pace.blocked == [7.0]
+
+
 def test_nobody_at_the_address():
     rig = Rig(closed_port(), attempts=2)
     with rig.network, pytest.raises(UpstreamError, match=r"cannot be reached: .*refused"):
