@@ -29,7 +29,9 @@ from tests.support.ingesting import (
 )
 
 LINE = "ingest --vendor alpaca --symbols AAPL,IBM,MSFT --since 2024-03-04 --until 2024-03-11 --reread 0"
-REQUESTS = 14  # AAPL, which is new, then all three; corporate actions; the pages of the chunks: 3, 1, 2, 2 and 1
+REQUESTS = (
+    14  # AAPL, which is new, then all three; corporate actions; the pages of the chunks: 3, 1, 2, 2 and 1
+)
 
 
 @pytest.fixture

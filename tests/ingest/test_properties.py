@@ -128,7 +128,9 @@ class Watched:
 
 
 breaks = st.lists(
-    st.tuples(st.integers(1, 60), st.sampled_from([BrokenOffError(), UpstreamError("The database is gone.")])),
+    st.tuples(
+        st.integers(1, 60), st.sampled_from([BrokenOffError(), UpstreamError("The database is gone.")])
+    ),
     max_size=2,
 )
 

@@ -180,9 +180,7 @@ def covered_pairs(store: Store, timeframe: str = "1d", calendar: str = "XNYS") -
             " sec.instrument_symbol x WHERE x.instrument_id = c.instrument_id AND c.timeframe = %s",
             (timeframe,),
         ).all()
-    return {
-        (symbol, day.date()) for symbol, first, last in rows for day in sessions(calendar, first, last)
-    }
+    return {(symbol, day.date()) for symbol, first, last in rows for day in sessions(calendar, first, last)}
 
 
 def wanted_pairs(symbols: tuple[str, ...], since: date, until: date, calendar: str = "XNYS") -> set[Pair]:
