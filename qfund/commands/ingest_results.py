@@ -127,11 +127,15 @@ def done(report: Report, retry: str, then: str, notes: Sequence[str] = ()) -> Ou
     shown = list(report.by_symbol.items())
     if len(shown) > _MOST_ROWS:  # what needs attention first
         shown = sorted(shown, key=lambda one: (-one[1].rejected, -one[1].changed, -one[1].holes))[:_MOST_ROWS]
+    sent = report.sent()
+    wire = (sent.requests, sent.throttled) if sent.requests else ()
     rows = [
-        (symbol, plan.seen.timeframe, *(getattr(tally, name) for name in _COUNTS))
-        for symbol, tally in (*shown, ("all", report.total))
+        (symbol, plan.seen.timeframe, *(getattr(tally, name) for name in _COUNTS), *("" for _ in wire))
+        for symbol, tally in shown
     ]
-    columns: list[Column | str] = ["symbol", "bars of", *(Column(name, "right") for name in _COUNTS)]
+    rows.append(("all", plan.seen.timeframe, *(getattr(report.total, name) for name in _COUNTS), *wire))
+    names = (*_COUNTS, *(("requests", "throttled") if wire else ()))
+    columns: list[Column | str] = ["symbol", "bars of", *(Column(name, "right") for name in names)]
     hidden = len(report.by_symbol) - len(shown)
     data = {
         **_head(plan),
@@ -153,11 +157,9 @@ def done(report: Report, retry: str, then: str, notes: Sequence[str] = ()) -> Ou
 def _sentence(report: Report) -> str:
     """What the table has no column for."""
     words = [f"Corporate actions: {report.actions:,} new."]
-    sent = report.sent()
-    if sent.requests:
-        throttled = f", {sent.throttled:,} throttled" if sent.throttled else ""
-        retried = f", {sent.retried:,} sent again" if sent.retried else ""
-        words.append(f"Requests: {sent.requests:,}{throttled}{retried}.")
+    retried = report.sent().retried
+    if retried:
+        words.append(f"Sent again for want of an answer: {retried:,}.")
     left = sum(report.left_out.values())
     if left:
         from qfund.ingest.check import LEFT_OUT

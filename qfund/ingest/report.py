@@ -287,8 +287,8 @@ class Report:
         names = self.plan.seen.unknown
         verb = "is" if len(names) == 1 else "are"
         return PartialError(
-            f"{', '.join(names)} {verb} unknown to {self.plan.seen.vendor}; the others are kept. Mend"
-            " the list, or ask again when the vendor knows more.",
+            f"{', '.join(names)} {verb} unknown to {self.plan.seen.vendor}; the others are kept. Mend the"
+            " list, or ask again when the vendor knows more.",
             fix=retry,
             code="UNKNOWN_SYMBOL",
             details={"symbols": list(names)},

@@ -135,7 +135,7 @@ class BadValue:
     Attributes:
         field: ``open``, ``high``, ``low``, ``close`` or ``volume``.
         value: what it says; floats that JSON does not have are written as NaN and Infinity all the same.
-        row: which of the page's bars; -1 is the last.
+        row: which of the page's bars; -1 is the last, and so is one that the page does not have.
     """
 
     field: str

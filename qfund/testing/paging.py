@@ -177,9 +177,9 @@ def _change(fault: faults.Fault, told: list[Told], *, daily: bool) -> None:
     """Change the values of bars in place."""
     match fault:
         case faults.BadValue(name, value, row):
-            told[row].values[FIELDS.index(name)] = value
+            told[min(row, len(told) - 1)].values[FIELDS.index(name)] = value
         case faults.HighBelowLow(row):
-            values = told[row].values
+            values = told[min(row, len(told) - 1)].values
             values[1], values[2] = values[2], values[1]
         case faults.Forming():
             half_built(told[-1])

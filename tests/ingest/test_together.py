@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import threading
+import signal
 from datetime import date
 
 import pytest
@@ -63,52 +63,68 @@ def test_the_same_symbols_are_asked_for_once(store, store_url, fake, tmp_path, j
     assert set(statuses(store)) == {"ok"}
 
 
+@pytest.fixture
+def held(fake):
+    """Starts a program and stops it (SIGSTOP) where its first request for bars is on the way: it lives, and holds."""
+    started = []
+
+    def hold(run, words: str):
+        there = Trigger(lambda process: process.send_signal(signal.SIGSTOP), path="/bars")
+        fake.trigger = there
+        process = there.victim = run.start(words)
+        started.append(process)
+        assert there.done.wait(60)
+        fake.trigger = None
+        return process
+
+    yield hold
+    for process in started:
+        if process.poll() is None:
+            process.send_signal(signal.SIGCONT)
+            process.kill()
+            process.communicate()
+
+
 def test_one_that_waits_says_so_and_ends_well_when_the_other_has_done_it_all(
-    store, store_url, fake, tmp_path
+    store, store_url, fake, held, tmp_path
 ):
     run = cli(fake, store_url, tmp_path)
-    begun = threading.Event()
-    fake.trigger = Trigger(lambda _: begun.set(), path="/bars")
-    fake.script.add(faults.Delay(3.0), path="/bars")
-    first = run.start(line(MANY))
-    assert begun.wait(30)
+    first = held(run, line(MANY))
     second = run.start(line(MANY))
-    (one, two) = ended(first, second)
-    assert (one[0], two[0]) == (0, 0)
-    assert "Another ingest is fetching some of these symbols" in two[2]
+    said = []
+    while not any("Another ingest is fetching some of these symbols" in one for one in said):
+        said.append(second.stderr.readline())
+        assert said[-1], said
+    first.send_signal(signal.SIGCONT)
+    assert [code for code, _, _ in ended(first, second)] == [0, 0]
     assert fake.log.again("/bars") == []
     assert_whole(store, fake, MANY)
 
 
-def test_what_is_free_is_done_first_and_the_rest_waited_for(store, store_url, fake, tmp_path):
+def test_what_is_free_is_done_first_and_the_rest_waited_for(store, store_url, fake, held, tmp_path):
     run = cli(fake, store_url, tmp_path)
-    begun = threading.Event()
-    fake.trigger = Trigger(lambda _: begun.set(), path="/bars")
-    fake.script.add(faults.Delay(3.0), path="/bars")  # the first run's only request for bars
-    first = run.start(line(MANY[:6]))
-    assert begun.wait(30)
+    first = held(run, line(MANY[:6]))
+    free = fake.trigger = Trigger(lambda _: None, path="/bars", when="after the answer")
     second = run.start(line(MANY[3:9]))
+    assert free.done.wait(60)
+    first.send_signal(signal.SIGCONT)
     assert [code for code, _, _ in ended(first, second)] == [0, 0]
-    asked = fake.log.of("/bars")
-    assert [entry.symbols for entry in asked] == [MANY[:6], MANY[6:9]]
-    assert asked[1].finished < asked[0].finished  # while the first was still waiting for its answer
+    assert [entry.symbols for entry in fake.log.of("/bars")] == [MANY[:6], MANY[6:9]]
     assert fake.log.again("/bars") == []
     assert_whole(store, fake, MANY[:9])
 
 
-def test_what_stays_taken_makes_exit_75_and_the_rest_is_kept(store, store_url, fake, tmp_path):
+def test_what_stays_taken_makes_exit_75_and_the_rest_is_kept(store, store_url, fake, held, tmp_path):
     run = cli(fake, store_url, tmp_path)
-    begun = threading.Event()
-    fake.trigger = Trigger(lambda _: begun.set(), path="/bars")
-    fake.script.add(faults.Delay(13.0), path="/bars")
-    first = run.start(line(MANY[:6]))
-    assert begun.wait(30)
-    alone = run.start(line(MANY[:6]))
-    overlapping = run.start(line(MANY[3:9]))
-    (one, two, three) = ended(first, alone, overlapping)
-    assert (one[0], two[0], three[0]) == (0, 75, 75), (one, two, three)
+    first = held(run, line(MANY[:6]))
+    alone, overlapping = run.start(line(MANY[:6])), run.start(line(MANY[3:9]))
+    two, three = ended(alone, overlapping)
+    assert (two[0], three[0]) == (75, 75), (two, three)
     assert "Another ingest of S000, S001" in two[2]
     assert "S003, S004, S005: another ingest is fetching them" in three[2]
+    first.send_signal(signal.SIGCONT)
+    (one,) = ended(first)
+    assert one[0] == 0, one
     assert fake.log.again("/bars") == []
     assert_whole(store, fake, MANY[:9])
     assert sorted(statuses(store)) == ["failed", "ok", "partial"]
