@@ -8,6 +8,7 @@ The plan of these tests has five chunks and nine pages of bars, since two sessio
 from __future__ import annotations
 
 import random
+import re
 import signal
 from datetime import date
 
@@ -100,7 +101,7 @@ def again(store, fake, cli, monkeypatch, capsys):
 def test_the_run_that_is_killed_below_makes_that_many_requests(store, fake, cli):
     ran = cli(LINE)
     assert (ran.code, len(fake.log)) == (0, REQUESTS), ran.err
-    assert f"Requests: {REQUESTS}." in ran.out
+    assert re.search(rf"^all +1d +16 .* {REQUESTS} +0$", ran.out, re.MULTILINE)
     assert_whole(store, fake)
 
 
@@ -117,7 +118,7 @@ def test_killed_between_two_pages(die, again, number):
     again(die("--jobs 1", number=number, when="after the answer"))
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(4))
 def test_killed_a_moment_after_an_answer_while_it_checks_or_commits(die, again, seed):
     chance = random.Random(seed)
     number = chance.choice([REQUESTS, REQUESTS, REQUESTS - 1, 8, 10])
@@ -140,7 +141,7 @@ def test_killed_before_it_knows_the_symbols(store_url, store, tmp_path, monkeypa
         assert_whole(store, fake, ("IBM",))
 
 
-@pytest.mark.parametrize("delay", [0.0, 0.05, 0.12])
+@pytest.mark.parametrize("delay", [0.0, 0.08])
 def test_killed_while_minutes_are_stored(store, fake, die, again, delay):
     for symbol in SYMBOLS:
         fake.truth.walk(symbol, "1m", SINCE, UNTIL)

@@ -23,7 +23,7 @@ from tests.ingest.rig import EVENING, SINCE, SYMBOLS, UNTIL, Way, assert_whole, 
 from tests.support.ingesting import BriskAlpaca, covered_pairs, statuses, wanted_pairs
 
 FEW = settings(
-    max_examples=15,
+    max_examples=12,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
@@ -218,7 +218,7 @@ def test_after_any_faults_and_breaks_a_clean_run_makes_it_whole(store, fake, way
         assert_right(store, fake)
 
 
-@settings(FEW, max_examples=8)
+@settings(FEW, max_examples=6)
 @given(drawn=st.tuples(lines(visible), breaks, st.sampled_from([1, JOBS])))
 def test_under_fire_no_request_is_one_that_must_not_be(store, fake, way, drawn):
     """Oracle B over the whole of it, the failing runs too."""
@@ -233,7 +233,7 @@ def test_under_fire_no_request_is_one_that_must_not_be(store, fake, way, drawn):
     assert_right(store, fake, jobs)
 
 
-@settings(FEW, max_examples=8)
+@settings(FEW, max_examples=6)
 @given(script=lines(unseen))
 def test_lies_that_nobody_can_see_are_healed_by_asking_again(store, fake, way, script):
     clean(store, fake)
