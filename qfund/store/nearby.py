@@ -10,10 +10,12 @@ from collections.abc import Iterator, Mapping
 from datetime import date
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 from pyarrow import compute
 
 from qfund.market.bars import FIELDS, Timeframe
+from qfund.store import hot, packed
 from qfund.store.faults import translated
 from qfund.store.sources import Series
 
@@ -43,8 +45,43 @@ def within(conn: Any, series: Series, ids: Mapping[str, int], since: date, until
         since: first session, inclusive.
         until: last session, inclusive.
     """
+    if series.timeframe == "1m":
+        return _minutes_within(conn, series, ids, since, until)
     parts = list(batches(conn, series, ids, since, until))
     return pa.concat_tables([columns(series.timeframe).empty_table(), *parts]).combine_chunks()
+
+
+def _minutes_within(
+    conn: Any, series: Series, ids: Mapping[str, int], since: date, until: date
+) -> pa.Table:
+    """Minute bars, unpacked here: several times as fast as row by row in the server."""
+    if not ids:
+        return columns("1m").empty_table()
+    where = (
+        f"WHERE b.source_id = {series.source_id} AND b.instrument_id = ANY ('{_array(ids)}'::integer[])"
+        f" AND b.session BETWEEN '{since}' AND '{until}'"
+    )
+    heads = ("instrument_id", "session", "session_open", *packed.ARRAYS)
+    with translated(), conn.cursor() as cursor:
+        cursor.execute(
+            f"SELECT {', '.join(f'b.{name}' for name in heads)} FROM sec.bar_1m_day b {where}"  # noqa: S608
+            " ORDER BY b.instrument_id, b.session"
+        )
+        found, _ = packed.unpacked(cursor.fetch_arrow_table())
+        cursor.execute(
+            f"SELECT {hot.COLUMNS} FROM sec.bar_1m_hot b {where} ORDER BY 1, 2, 3"  # noqa: S608
+        )
+        waiting = hot.bars_of(cursor.fetch_arrow_table())
+    if len(waiting):
+        found = packed.joined(found, waiting)
+        found = found.take(np.lexsort((found.minutes, found.ids)))
+    rows = {
+        "instrument_id": pa.array(found.ids),
+        "ts": pa.array(found.minutes * packed.MINUTE).cast(_INSTANT),
+        "session": pa.array(found.days).cast(pa.date32()),
+    }
+    values = {name: pa.array(row) for name, row in zip(FIELDS, found.values, strict=True)}
+    return _named(pa.table(rows | values), "1m", ids)
 
 
 def batches(
