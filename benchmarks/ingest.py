@@ -1,20 +1,21 @@
 """From bytes on the wire to committed minute bars, as ratios from one run.
 
     uv pip install --group benchmarks .       # dlt
-    python -m benchmarks.ingest [wire|size|idle|pace …]       (all unless some are named; about fifteen minutes)
+    python -m benchmarks.ingest [wire|size|idle|pace …]       (all unless some are named; ten minutes)
 
-The vendor is Alpaca's real one with the real wire, pace, checks, judgement, commit and ledger, as `qfund
-ingest` puts them together; its server is the fake of the tests, see `benchmarks.vendor`. Everything runs on the
-embedded server in a temporary folder.
+The vendor is Alpaca's real one with the real wire, pace, checks, judgement, commit and ledger, put together
+as ``qfund ingest`` does it; its server is the fake of the tests, see ``benchmarks.vendor``. Everything runs
+on the embedded server in a temporary folder.
 
-wire: bars a second against a bare ADBC COPY of the same bars, one row each, into an empty table without a key;
-against the same job done with dlt; and against the loader of the system that qfund grew out of, see
-`benchmarks.peers`. The instruments are known, and nothing else is stored. Peers load fewer symbols. All take
-turns; a ratio is taken within a round.
-size: one session of 500 and of 5,000 symbols: seconds, the peak of the ingesting process, bytes in the database.
+wire: bars a second against a bare ADBC COPY of the same bars, one row each, into an empty table without a
+key; against the same job done with dlt; and against the loader of the system that qfund grew out of, see
+``benchmarks.peers``. The instruments are known, and nothing else is stored. Peers load fewer symbols. All
+take turns; a ratio is taken within a round.
+size: one session of 500 and of 5,000 symbols: seconds, the peak of the ingesting process, bytes in the
+database.
 idle: runs that have nothing to do but to read again what they have, at the pace of 200 requests a minute: how
 long they take beyond the time in which a request waits for its slot or its answer; and the whole process.
-pace: see `benchmarks.pace`.
+pace: see ``benchmarks.pace``.
 """
 
 from __future__ import annotations
@@ -133,7 +134,8 @@ def against_others() -> None:
         store, url, names = place.store, place.fake.url, vendor.names(MANY)
         vendor.register(store, url, names)
         count, copy = bare_copy(store, url, names)
-        print(f"\nFrom the wire: {count:,} minute bars, {place.wire_bytes / count:.0f} bytes each, {ROUNDS} rounds")
+        each = place.wire_bytes / count
+        print(f"\nFrom the wire: {count:,} minute bars, {each:.0f} bytes each, {ROUNDS} rounds")
         rounds = Rounds()
         for _ in range(ROUNDS):
             peers.emptied(store)
@@ -194,15 +196,15 @@ def sizes() -> None:
                 flush=True,
             )
         growth = [large / small for small, large in zip(took[500][1:], took[ALL][1:], strict=True)]
-        print(f"  {min(growth):.1f} to {max(growth):.1f} times as long for 10 times as many (wanted about 10)")
+        print(
+            f"  {min(growth):.1f} to {max(growth):.1f} times as long for 10 times as many (wanted about 10)"
+        )
         print("  wanted: 600 MiB at the most, 35 bytes a bar at the most")
 
 
 def whole(store: Store) -> int:
     with store.sql.connect() as connection:
-        return int(
-            connection.exec_driver_sql("SELECT pg_database_size(current_database())").scalar_one()
-        )
+        return int(connection.exec_driver_sql("SELECT pg_database_size(current_database())").scalar_one())
 
 
 # ---------------------------------------------------------------- nothing to do

@@ -2,10 +2,10 @@
 
     python -m benchmarks.pace [SECONDS]       (a window of 60 unless given; about four windows in all)
 
-A fake that allows 200 requests in a window and counts those beyond, in a process of its own. Four ingests one
-after the other, of about 200 requests each, so that every window holds the end of one and the start of the
-next: with 1, 4 and 16 workers, and with two processes at once. A request asks for one symbol; half of them ask
-for its corporate actions, one after the other, the other half for its bars, by all workers.
+A fake that allows 200 requests in a window and refuses those beyond, in a process of its own. Four ingests
+one after the other, of about 200 requests each, so that a window holds the end of one and the start of the
+next: with 1, 4 and 16 workers, and with two processes at once. A request asks for one symbol; half of them
+ask for its corporate actions, one after the other, the other half for its bars, by all workers.
 """
 
 from __future__ import annotations
@@ -46,7 +46,8 @@ def case(database: str, url: str, symbols: tuple[str, ...], jobs: tuple[int, ...
         part = json.dumps(symbols[place :: len(jobs)])
         words = [database, url, part, str(workers), str(seconds)]
         children.append(subprocess.Popen([sys.executable, "-c", CHILD, *words]))
-    if any([child.wait() for child in children]):
+    codes = [child.wait() for child in children]
+    if any(codes):
         raise AssertionError("an ingest failed")
 
 

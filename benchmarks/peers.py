@@ -1,8 +1,8 @@
 """The same minute bars from the same server into the same Postgres, the way others do it.
 
-`dlt`: its REST client follows the page tokens, one dictionary a bar, merged on (symbol, ts); its defaults
-otherwise, nothing staged outside of its working folder. The loader of the system that qfund grew out of: a symbol
-at a time goes on from ``max(ts)``, psycopg2's ``executemany`` into numeric columns, a commit a page.
+dlt: its REST client follows the page tokens, one dictionary a bar, merged on (symbol, ts); its defaults
+otherwise, nothing staged outside of its working folder. The loader of the system that qfund grew out of: a
+symbol at a time goes on from ``max(ts)``, psycopg2's ``executemany`` into numeric columns, a commit a page.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Alpaca's vendor pointed at its fake in another process, put together as `qfund ingest` does it.
+"""Alpaca's vendor pointed at its fake in another process, put together as ``qfund ingest`` does it.
 
 The fake is that of the tests: it answers in Alpaca's words, in pages of 10,000 bars of about 100 bytes each,
-unpacked JSON over HTTP/1.1 on loopback. It remembers what it said, so that after a first round (`warm`) it
+unpacked JSON over HTTP/1.1 on loopback. It remembers what it said, so that after a first round (``warm``) it
 only copies bytes: 3.5 million bars a second, more than anybody here can take.
 """
 
@@ -198,9 +198,7 @@ def working(
         urls = {"data_url": url, "trading_url": url}
         vendor = Alpaca(Setup(urls, {"key_id": Known(KEY), "secret_key": Known(SECRET)}, way))
         own = Alpaca.capabilities
-        vendor.capabilities = replace(
-            own, concurrency=jobs or own.concurrency, symbols_per_request=together
-        )
+        vendor.capabilities = replace(own, concurrency=jobs or own.concurrency, symbols_per_request=together)
         asked = Wish(timeframe="1m", symbols=symbols, since=DAY, until=DAY, **wish)
         work = Ingest(store, vendor, asked, clock=way.now, sent=lambda: line.sent, record=line.record)
         with way:
