@@ -27,9 +27,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -44,8 +44,11 @@ from qfund.testing.process import Separate
 from qfund.vendors import alpaca_pages
 from qfund.vendors.contract import Rate
 
-ROUNDS = 5
-MANY, SOME, FEW = 1000, 200, 20  # symbols of a session: ours, dlt's, the seed's
+ROUNDS = 4
+SHAPES = (  # what, first session, sessions, symbols: ours, dlt's, row by row
+    ("a month of 100 symbols", date(2024, 2, 8), 20, (100, 10, 1)),
+    ("a session of 2,000 symbols", vendor.DAY, 1, (2000, 200, 20)),
+)
 ALL = 5000
 OURS = "qfund, from the wire to the commit"
 DLT = "dlt, merge on (symbol, ts)"
@@ -62,12 +65,14 @@ print(json.dumps(alone(*sys.argv[1:3], int(sys.argv[3]), *sys.argv[4:])))
 class Place:
     """An embedded server, a store on it and a fake that has written its pages, until it is closed."""
 
-    def __init__(self, stack: ExitStack, symbols: int) -> None:
+    def __init__(self, stack: ExitStack, symbols: int, since: date = vendor.DAY) -> None:
         self.folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         self.database = stack.enter_context(serving(self.folder))
         self.store = stack.enter_context(open_store(self.database, self.folder))
-        self.fake = stack.enter_context(vendor.fake(symbols))
-        self.wire_bytes = vendor.warm(self.fake.url, symbols)
+        self.fake = stack.enter_context(vendor.fake(symbols, since=since))
+
+        for _ in vendor.pages(self.fake.url, vendor.names(symbols), since=since):
+            pass  # what it has written once it remembers
 
     def alone(self, symbols: int, *how: str) -> dict[str, float]:
         """An ingest in a process of its own."""
@@ -98,9 +103,9 @@ def alone(database: str, url: str, symbols: int, *how: str) -> dict[str, float]:
 # ---------------------------------------------------------------- against others
 
 
-def bare_copy(store: Store, url: str, symbols: tuple[str, ...]) -> tuple[int, Callable[[], None]]:
+def bare_copy(store: Store, bodies: Sequence[bytes]) -> tuple[int, Callable[[], None]]:
     """The bars of the same pages, one row each: nothing is checked, counted or kept."""
-    parts = [alpaca_pages.read(body) for body in vendor.pages(url, symbols)]
+    parts = [alpaca_pages.read(body) for body in bodies]
     columns = {
         "ts": pa.concat_arrays([part.ts for part in parts]),
         **{
@@ -121,7 +126,7 @@ def bare_copy(store: Store, url: str, symbols: tuple[str, ...]) -> tuple[int, Ca
     )
 
     def copy() -> None:
-        execute(store, "DROP TABLE IF EXISTS public.bare", f"CREATE TABLE public.bare ({BARE})", "CHECKPOINT")
+        execute(store, f"CREATE TABLE public.bare ({BARE})")
         with store.transaction() as connection, connection.cursor() as cursor:
             cursor.adbc_ingest("bare", table, mode="append")
 
@@ -129,42 +134,54 @@ def bare_copy(store: Store, url: str, symbols: tuple[str, ...]) -> tuple[int, Ca
 
 
 def against_others() -> None:
-    with ExitStack() as stack:
-        place = Place(stack, MANY)
-        store, url, names = place.store, place.fake.url, vendor.names(MANY)
-        vendor.register(store, url, names)
-        count, copy = bare_copy(store, url, names)
-        each = place.wire_bytes / count
-        print(f"\nFrom the wire: {count:,} minute bars, {each:.0f} bytes each, {ROUNDS} rounds")
-        rounds = Rounds()
-        for _ in range(ROUNDS):
-            peers.emptied(store)
-            execute(store, EMPTY, "CHECKPOINT")
-            rounds.time(COPY, count, copy)
-            execute(store, "DROP TABLE public.bare", "CHECKPOINT")
-            rounds.time(OURS, count, lambda: expect(count, vendor.ingest(store, url, names).bars))
-            execute(store, "CHECKPOINT")
-            with tempfile.TemporaryDirectory() as folder:
-                rounds.time(
-                    DLT,
-                    SOME * vendor.MINUTES,
-                    lambda folder=folder: expect(
-                        SOME * vendor.MINUTES,
-                        peers.with_dlt(place.database, url, vendor.names(SOME), Path(folder)),
-                    ),
-                )
-            execute(store, "CHECKPOINT")
-            rounds.time(
+    for what, since, sessions, symbols in SHAPES:
+        with ExitStack() as stack:
+            _against_others(Place(stack, symbols[0], since), what, since, sessions, symbols)
+
+
+def _against_others(
+    place: Place, what: str, since: date, sessions: int, symbols: tuple[int, int, int]
+) -> None:
+    store, url = place.store, place.fake.url
+    ours, dlts, seeds = (vendor.names(number) for number in symbols)
+    vendor.register(store, url, ours)
+    bodies = list(vendor.pages(url, ours, since=since))
+    count, copy = bare_copy(store, bodies)
+    each = sum(map(len, bodies)) / count
+    print(
+        f"\nFrom the wire: {what}, {count:,} minute bars, {each:.0f} bytes each, {ROUNDS} rounds", flush=True
+    )
+    rounds = Rounds()
+    minutes = sessions * vendor.MINUTES
+
+    def round_of(folder: Path) -> None:
+        peers.emptied(store)
+        execute(store, EMPTY, "CHECKPOINT")
+        for label, rows, run in (
+            (COPY, count, copy),
+            (OURS, count, lambda: expect(count, vendor.ingest(store, url, ours, since=since).bars)),
+            (
+                DLT,
+                len(dlts) * minutes,
+                lambda: expect(len(dlts) * minutes, peers.with_dlt(place.database, url, dlts, since, folder)),
+            ),
+            (
                 SEED,
-                FEW * vendor.MINUTES,
-                lambda: expect(
-                    FEW * vendor.MINUTES, peers.row_by_row(place.database, url, vendor.names(FEW))
-                ),
-            )
-        rounds.show()
-        rounds.ratio(OURS, COPY, 0.5)
-        rounds.ratio(OURS, DLT, 10)
-        rounds.ratio(OURS, SEED, 50)
+                len(seeds) * minutes,
+                lambda: expect(len(seeds) * minutes, peers.row_by_row(place.database, url, seeds, since)),
+            ),
+        ):
+            execute(store, "CHECKPOINT")
+            rounds.time(label, rows, run)
+        execute(store, "DROP TABLE public.bare")
+
+    for _ in range(ROUNDS):
+        with tempfile.TemporaryDirectory() as folder:
+            round_of(Path(folder))
+    rounds.show()
+    rounds.ratio(OURS, COPY, 0.5)
+    rounds.ratio(OURS, DLT, 10)
+    rounds.ratio(OURS, SEED, 50)
 
 
 def expect(wanted: int, found: int) -> None:

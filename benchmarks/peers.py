@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from benchmarks.store import execute
 from qfund.store import Store
 
 
-def with_dlt(database: str, url: str, symbols: tuple[str, ...], folder: Path) -> int:
+def with_dlt(database: str, url: str, symbols: tuple[str, ...], since: date, folder: Path) -> int:
     """One pipeline run, from the first request to its end; returns the rows in the table."""
     os.environ.update(RUNTIME__DLTHUB_TELEMETRY="false", RUNTIME__LOG_LEVEL="ERROR")
     import dlt
@@ -41,7 +42,7 @@ def with_dlt(database: str, url: str, symbols: tuple[str, ...], folder: Path) ->
         columns={"ts": {"data_type": "timestamp"}, "volume": {"data_type": "double"}},
     )
     def bars() -> Iterator[list[dict[str, Any]]]:
-        for asked in vendor.queries(symbols):
+        for asked in vendor.queries(symbols, since=since):
             for page in client.paginate("/v2/stocks/bars", params=asked):
                 for symbol, rows in page.response.json()["bars"].items():
                     yield [
@@ -90,14 +91,14 @@ CREATE TABLE peer_seed.bars (
 """
 
 
-def row_by_row(database: str, url: str, symbols: tuple[str, ...]) -> int:
+def row_by_row(database: str, url: str, symbols: tuple[str, ...], since: date) -> int:
     """Each symbol from its last bar on; returns the rows in the table, which is there and empty before."""
     connection = psycopg2.connect(database)
     cursor = connection.cursor()
     for symbol in symbols:
         cursor.execute("SELECT max(ts) FROM peer_seed.bars WHERE symbol = %s", (symbol,))
         cursor.fetchone()
-        for body in vendor.pages(url, (symbol,)):
+        for body in vendor.pages(url, (symbol,), since=since):
             rows = [
                 (symbol, row["t"], row["o"], row["h"], row["l"], row["c"], row["v"])
                 for row in json.loads(body)["bars"][symbol]

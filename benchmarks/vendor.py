@@ -40,18 +40,18 @@ def names(symbols: int) -> tuple[str, ...]:
     return tuple(f"S{number:04d}" for number in range(symbols))
 
 
-def fake(symbols: int, *words: str) -> Separate:
-    """One session of minute bars of so many symbols."""
-    return Separate("tests.support.alpaca:large", str(symbols), str(DAY), *words)
+def fake(symbols: int, *rate: str, since: date = DAY) -> Separate:
+    """The minute bars of so many symbols, up to `DAY`."""
+    return Separate("tests.support.alpaca:large", str(symbols), str(since), str(DAY), *rate)
 
 
-def queries(symbols: tuple[str, ...], *, together: int = 200) -> Iterator[dict[str, str]]:
+def queries(symbols: tuple[str, ...], *, since: date = DAY, together: int = 200) -> Iterator[dict[str, str]]:
     """What anybody asks for these symbols' bars, page tokens apart."""
     for at in range(0, len(symbols), together):
         yield {
             "symbols": ",".join(symbols[at : at + together]),
             "timeframe": "1Min",
-            "start": f"{DAY}T14:30:00Z",
+            "start": f"{since}T14:30:00Z",
             "end": f"{DAY}T20:59:00Z",
             "limit": "10000",
             "sort": "asc",
@@ -60,9 +60,9 @@ def queries(symbols: tuple[str, ...], *, together: int = 200) -> Iterator[dict[s
         }
 
 
-def pages(url: str, symbols: tuple[str, ...]) -> Iterator[bytes]:
+def pages(url: str, symbols: tuple[str, ...], *, since: date = DAY) -> Iterator[bytes]:
     """The bodies that hold these symbols' bars."""
-    for query in queries(symbols):
+    for query in queries(symbols, since=since):
         token: str | None = ""
         while token is not None:
             asked = query | ({"page_token": token} if token else {})
@@ -71,11 +71,6 @@ def pages(url: str, symbols: tuple[str, ...]) -> Iterator[bytes]:
                 body = answer.read()
             yield body
             token = json.loads(body[body.rindex(_TOKEN) + len(_TOKEN) : -1])
-
-
-def warm(url: str, symbols: int) -> int:
-    """Let the fake write all its pages once; returns their bytes."""
-    return sum(len(body) for body in pages(url, names(symbols)))
 
 
 @dataclass(frozen=True)
@@ -173,9 +168,10 @@ def working(
     jobs: int | None = None,
     together: int = 200,
     rate: Rate | None = None,
+    since: date = DAY,
     **wish: Any,
 ) -> Iterator[tuple[Ingest, Wire]]:
-    """An ingest of one session, with the real vendor, wire, pace and ledger.
+    """An ingest, with the real vendor, wire, pace and ledger.
 
     Args:
         store: where the bars go.
@@ -184,6 +180,7 @@ def working(
         jobs: requests at a time; the vendor's own number unless given.
         together: symbols in a request.
         rate: the pace, whatever the vendor says; unless given, what the vendor says.
+        since: the first session; the last is `DAY`.
         wish: see `Wish`.
     """
     wire = Wire()
@@ -199,7 +196,7 @@ def working(
         vendor = Alpaca(Setup(urls, {"key_id": Known(KEY), "secret_key": Known(SECRET)}, way))
         own = Alpaca.capabilities
         vendor.capabilities = replace(own, concurrency=jobs or own.concurrency, symbols_per_request=together)
-        asked = Wish(timeframe="1m", symbols=symbols, since=DAY, until=DAY, **wish)
+        asked = Wish(timeframe="1m", symbols=symbols, since=since, until=DAY, **wish)
         work = Ingest(store, vendor, asked, clock=way.now, sent=lambda: line.sent, record=line.record)
         with way:
             yield work, wire
