@@ -40,6 +40,7 @@ bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.startup
 	$(BIN)/python -m benchmarks.store
 	$(BIN)/python -m benchmarks.minutes
+	$(BIN)/python -m benchmarks.ingest
 	$(BIN)/python -m benchmarks.backtest
 
 lock: $(VENV)/.dev

@@ -84,9 +84,7 @@ def stored(store: Store, series: Series, facts: Facts, actions: Actions) -> int:
     if actions.window is None:
         return 0
     numbers = {one.symbol: one.instrument for one in facts.symbols if one.instrument is not None}
-    batches = list(
-        _batches([name for name in numbers if name not in actions.unknown], facts.symbols_per_request)
-    )
+    batches = [[name for name in numbers if name not in actions.unknown]]
     new = 0
     while batches:
         batch = batches.pop(0)

@@ -153,17 +153,18 @@ class Ingest:
     def _registered(self, made: Plan) -> Facts:
         """The facts again, once every instrument has its number."""
         facts = made.seen
-        if made.missing or any(one.instrument is None for one in facts.symbols):
-            symbols = tuple(dict.fromkeys(one.symbol for one in facts.symbols))
-            # What the vendor says now wins: names change, and shares are delisted.
-            stored = {one.symbol: one for one in listed(self._store, self._vendor, symbols)[0]}
-            fresh = {one.symbol: one for one in self._vendor.listings(symbols)}
-            securities.register(
-                self._store,
-                self._vendor.name,
-                list((stored | fresh).values()),
-                terms=self._vendor.capabilities.terms,
-            )
+        if not made.missing and all(one.instrument is not None for one in facts.symbols):
+            return facts
+        symbols = tuple(dict.fromkeys(one.symbol for one in facts.symbols))
+        # What the vendor says now wins: names change, and shares are delisted.
+        stored = {one.symbol: one for one in listed(self._store, self._vendor, symbols).listings}
+        fresh = {one.symbol: one for one in self._vendor.listings(symbols)}
+        securities.register(
+            self._store,
+            self._vendor.name,
+            list((stored | fresh).values()),
+            terms=self._vendor.capabilities.terms,
+        )
         return self._look()
 
     def _series(self) -> Series:

@@ -7,7 +7,7 @@ reason.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
@@ -97,8 +97,8 @@ def look(store: Store, vendor: Vendor, wish: Wish, *, now: datetime) -> Facts:
     last, going_on = last_sessions(offer, now)
     span = (offer.first, offer.last or last)
     asked = _asked(vendor, offer, wish, span, going_on)
-    listings, unknown = listed(store, vendor, wish.symbols)
-    symbols = tuple(_symbol_facts(store, vendor, offer, listings, asked))
+    known = listed(store, vendor, wish.symbols)
+    symbols = tuple(_symbol_facts(store, vendor, offer, known, asked))
     first, until = max(asked[0], span[0]), min(asked[1], span[1])
     days = sessions.sessions(offer.calendar, first, until)
     facts = Facts(
@@ -116,7 +116,7 @@ def look(store: Store, vendor: Vendor, wish: Wish, *, now: datetime) -> Facts:
         going_on=going_on if going_on is not None and asked[0] <= going_on <= asked[1] else None,
         open_ended=offer.last is None,
         refresh=wish.refresh,
-        unknown=unknown,
+        unknown=known.unknown,
     )
     _refuse_hopeless(facts)
     return facts
@@ -161,10 +161,23 @@ def _no_offer(vendor: Vendor, wish: Wish, known: Sequence[Offer]) -> UsageError:
     )
 
 
-def listed(
-    store: Store, vendor: Vendor, symbols: tuple[str, ...] | None
-) -> tuple[list[Listing], tuple[str, ...]]:
-    """The listings of the symbols in their order, and the symbols that the vendor does not know.
+@dataclass(frozen=True)
+class Listed:
+    """Who is meant by some symbols.
+
+    Attributes:
+        listings: in the order of the symbols.
+        unknown: symbols that the vendor does not know.
+        numbers: symbol → instrument number, of those that the store knows.
+    """
+
+    listings: Sequence[Listing]
+    unknown: tuple[str, ...]
+    numbers: Mapping[str, int]
+
+
+def listed(store: Store, vendor: Vendor, symbols: tuple[str, ...] | None) -> Listed:
+    """The listings of the symbols, or of all that a small vendor has.
 
     From the store, or of the vendor where the store has none.
 
@@ -179,15 +192,19 @@ def listed(
                 fix=f"qfund ingest --vendor {vendor.name} --symbols A,B",
                 code="SYMBOLS_REQUIRED",
             )
-        return vendor.listings(), ()
-    known = {one.symbol: one for one in securities.listings(store, symbols, vendor.name).values()}
+        listings = vendor.listings()
+        found = securities.listings(store, [one.symbol for one in listings], vendor.name)
+        return Listed(listings, (), {one.symbol: number for number, one in found.items()})
+    found = securities.listings(store, symbols, vendor.name)
+    numbers = {one.symbol: number for number, one in found.items()}
+    known = {one.symbol: one for one in found.values()}
     asked = [symbol for symbol in symbols if symbol not in known]
     if asked:
         known |= {one.symbol: one for one in vendor.listings(asked)}
     strange = tuple(symbol for symbol in symbols if symbol not in known)
     if len(strange) == len(symbols):
         raise unknown_symbols(vendor, strange)
-    return [known[symbol] for symbol in symbols if symbol in known], strange
+    return Listed([known[symbol] for symbol in symbols if symbol in known], strange, numbers)
 
 
 def unknown_symbols(vendor: Vendor, strange: Sequence[str]) -> NotFoundError:
@@ -204,15 +221,14 @@ def unknown_symbols(vendor: Vendor, strange: Sequence[str]) -> NotFoundError:
 
 
 def _symbol_facts(
-    store: Store, vendor: Vendor, offer: Offer, listings: Sequence[Listing], asked: Span
+    store: Store, vendor: Vendor, offer: Offer, known: Listed, asked: Span
 ) -> Iterator[SymbolFacts]:
     """Each instrument under the names it bore during the span, with what is covered of it."""
-    names = [listing.symbol for listing in listings]
-    numbers = {one.symbol: number for number, one in securities.listings(store, names, vendor.name).items()}
+    numbers = known.numbers
     series = securities.find_series(store, vendor.name, offer)
     spans = coverage.covered(store, series, list(numbers.values()))
     borne = _names_borne(store, vendor, list(numbers.values()), asked)
-    for listing in listings:
+    for listing in known.listings:
         number = numbers.get(listing.symbol)
         covered = tuple(spans.get(number, ())) if number is not None else ()
         for symbol, since, until in borne.get(number or -1) or [(listing.symbol, None, None)]:
@@ -230,9 +246,9 @@ def _names_borne(
 ) -> dict[int, list[tuple[str, date | None, date | None]]]:
     """Instrument → the names it bore during the span, with first and last day, where there were several."""
     borne: dict[int, list[tuple[str, date | None, date | None]]] = {}
-    for one in securities.symbol_spans(store, vendor.name, list(numbers), *asked):
+    for one in securities.symbol_spans(store, vendor.name, list(numbers), *asked, several=True):
         borne.setdefault(one.instrument_id, []).append((one.symbol, one.since, one.until))
-    return {number: spans for number, spans in borne.items() if len(spans) > 1}
+    return borne
 
 
 def _later(one: date | None, two: date | None) -> date | None:
@@ -267,9 +283,8 @@ def last_covered(store: Store, vendor: Vendor, wish: Wish) -> date:
     Raises:
         DataQualityError: nothing is stored yet of one of them.
     """
-    listings, _ = listed(store, vendor, wish.symbols)
-    whole = (date.min, date.max)
-    found = list(_symbol_facts(store, vendor, offered(vendor, wish), listings, whole))
+    known = listed(store, vendor, wish.symbols)
+    found = list(_symbol_facts(store, vendor, offered(vendor, wish), known, (date.min, date.max)))
     fresh = [one.symbol for one in found if not one.covered]
     if fresh:
         raise DataQualityError(

@@ -10,7 +10,7 @@ answered empty is not asked again.
 from __future__ import annotations
 
 import hashlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import date
@@ -46,6 +46,11 @@ class SymbolFacts:
     delisted_on: date | None
     covered: tuple[Span, ...]
     instrument: int | None = None
+
+    @property
+    def life(self) -> tuple[date | None, date | None, tuple[Span, ...]]:
+        """What decides on the sessions it still wants; nearly all of some thousand symbols share it."""
+        return (self.listed_on, self.delisted_on, self.covered)
 
 
 @dataclass(frozen=True)
@@ -130,7 +135,9 @@ class Plan:
     @property
     def missing(self) -> int:
         """Sessions that were never answered, summed over symbols."""
-        return sum(int(missing(self.seen, one).sum()) for one in self.seen.symbols)
+        lives = Counter(one.life for one in self.seen.symbols)
+        known = {one.life: one for one in self.seen.symbols}
+        return sum(count * int(missing(self.seen, known[life]).sum()) for life, count in lives.items())
 
 
 def plan(facts: Facts) -> Plan:
@@ -234,11 +241,13 @@ def _steps(facts: Facts) -> Iterator[FetchSpan]:
     fitting = CHUNK_BARS // (together * facts.bars_per_session)
     size = max(1, min(facts.sessions_per_request, fitting))
     wanting: dict[tuple[int, int], list[str]] = defaultdict(list)
+    pieces: dict[object, list[tuple[int, int]]] = {}
     for symbol in facts.symbols:
-        for start, stop in _runs(wanted(facts, symbol)):
-            cuts = [start, *range((start // size + 1) * size, stop, size), stop]
-            for begin, end in pairwise(cuts):
-                wanting[begin, end].append(symbol.symbol)
+        life = symbol.life
+        if life not in pieces:
+            pieces[life] = list(_pieces(wanted(facts, symbol), size))
+        for piece in pieces[life]:
+            wanting[piece].append(symbol.symbol)
     for (begin, end), symbols in sorted(wanting.items()):
         for batch in _batches(symbols, facts.symbols_per_request):
             yield FetchSpan(batch, facts.sessions[begin], facts.sessions[end - 1], end - begin)
@@ -246,6 +255,12 @@ def _steps(facts: Facts) -> Iterator[FetchSpan]:
         living = [one.symbol for one in facts.symbols if _lives(one, facts.going_on)]
         for batch in _batches(living, facts.symbols_per_request):
             yield FetchSpan(batch, facts.going_on, facts.going_on, 1, unfinished=True)
+
+
+def _pieces(chosen: np.ndarray, size: int) -> Iterator[tuple[int, int]]:
+    """The runs of True, cut at the multiples of a size."""
+    for start, stop in _runs(chosen):
+        yield from pairwise([start, *range((start // size + 1) * size, stop, size), stop])
 
 
 def _batches(symbols: list[str], size: int) -> Iterator[tuple[str, ...]]:

@@ -10,10 +10,12 @@ from collections.abc import Iterator, Mapping
 from datetime import date
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 from pyarrow import compute
 
 from qfund.market.bars import FIELDS, Timeframe
+from qfund.store import hot, packed
 from qfund.store.faults import translated
 from qfund.store.sources import Series
 
@@ -43,8 +45,44 @@ def within(conn: Any, series: Series, ids: Mapping[str, int], since: date, until
         since: first session, inclusive.
         until: last session, inclusive.
     """
+    if series.timeframe == "1m":
+        return _minutes_within(conn, series, ids, since, until)
     parts = list(batches(conn, series, ids, since, until))
     return pa.concat_tables([columns(series.timeframe).empty_table(), *parts]).combine_chunks()
+
+
+def _minutes_within(conn: Any, series: Series, ids: Mapping[str, int], since: date, until: date) -> pa.Table:
+    """Minute bars, unpacked here: several times as fast as row by row in the server."""
+    if not ids:
+        return columns("1m").empty_table()
+    where = (
+        f"WHERE b.source_id = {series.source_id} AND b.instrument_id = ANY ('{_array(ids)}'::integer[])"
+        f" AND b.session BETWEEN '{since}' AND '{until}'"
+    )
+    heads = ("instrument_id", "session", "session_open", *packed.ARRAYS)
+    with translated(), conn.cursor() as cursor:
+        cursor.execute(
+            f"SELECT {', '.join(f'b.{name}' for name in heads)} FROM sec.bar_1m_day b {where}"  # noqa: S608
+            " ORDER BY b.instrument_id, b.session"
+        )
+        found, _ = packed.unpacked(cursor.fetch_arrow_table())
+        cursor.execute(
+            f"SELECT {hot.COLUMNS} FROM sec.bar_1m_hot b {where} ORDER BY 1, 2, 3"  # noqa: S608
+        )
+        waiting = hot.bars_of(cursor.fetch_arrow_table())
+    return _minutes(packed.joined(found, waiting), ids)
+
+
+def _minutes(found: packed.Minutes, ids: Mapping[str, int]) -> pa.Table:
+    """Bars as a table, in order."""
+    found = found.take(np.lexsort((found.minutes, found.ids)))
+    rows = {
+        "instrument_id": pa.array(found.ids),
+        "ts": pa.array(found.minutes * packed.MINUTE).cast(_INSTANT),
+        "session": pa.array(found.days).cast(pa.date32()),
+    }
+    values = {name: pa.array(row) for name, row in zip(FIELDS, found.values, strict=True)}
+    return _named(pa.table(rows | values), "1m", ids)
 
 
 def batches(
@@ -99,27 +137,46 @@ def _side(
     )
     own = f"b.instrument_id = k.id AND b.source_id = {series.source_id}"
     keys = f"unnest('{_array(ids)}'::integer[]) AS k (id)"
-    if series.timeframe == "1d":
-        query = (
+    if series.timeframe == "1m":
+        found = _nearest_minutes(conn, keys, f"{own} AND {reach}", direction, count)
+        return _minutes(found, ids)
+    with translated(), conn.cursor() as cursor:
+        cursor.execute(
             f"SELECT x.instrument_id, {_selected('1d', 'x')} FROM {keys} CROSS JOIN LATERAL ("  # noqa: S608
             f"SELECT b.* FROM sec.bar_1d b WHERE {own} AND {reach}"
             f" ORDER BY b.session {direction} LIMIT {count}) x ORDER BY 1, 2"
         )
-    else:
-        nearest = " UNION ALL ".join(
-            f"(SELECT b.session FROM sec.{table} b WHERE {own} AND {reach}"  # noqa: S608
-            f" ORDER BY b.session {direction} LIMIT 1)"
-            for table in ("bar_1m_day", "bar_1m_hot")
-        )
-        query = (
-            f"SELECT x.instrument_id, {_selected('1m', 'x')} FROM {keys} CROSS JOIN LATERAL ("  # noqa: S608
-            f"SELECT s.session FROM ({nearest}) s ORDER BY s.session {direction} LIMIT 1) n"
-            f" CROSS JOIN LATERAL (SELECT b.* FROM sec.bar_1m b WHERE {own} AND b.session = n.session"
-            f" ORDER BY b.ts {direction} LIMIT {count}) x ORDER BY 1, 2"
-        )
-    with translated(), conn.cursor() as cursor:
-        cursor.execute(query)
         return _named(cursor.fetch_arrow_table(), series.timeframe, ids)
+
+
+def _nearest_minutes(conn: Any, keys: str, where: str, direction: str, count: int) -> packed.Minutes:
+    """The minute bars of each instrument's nearest session, packed or hot, that lie nearest."""
+    ends = f"cardinality(b.minute) - {count - 1}:cardinality(b.minute)" if direction else f"1:{count}"
+    arrays = ", ".join(
+        f"b.{name}" if name == "decimals" else f"b.{name}[{ends}] AS {name}" for name in packed.ARRAYS
+    )
+    nearest = f"WHERE {where} ORDER BY b.session {direction} LIMIT 1"
+    with translated(), conn.cursor() as cursor:
+        cursor.execute(
+            f"SELECT x.* FROM {keys} CROSS JOIN LATERAL ("  # noqa: S608
+            f"SELECT b.instrument_id, b.session, b.session_open, {arrays} FROM sec.bar_1m_day b {nearest}) x"
+        )
+        found, _ = packed.unpacked(cursor.fetch_arrow_table())
+        cursor.execute(
+            f"SELECT x.* FROM {keys} CROSS JOIN LATERAL ("  # noqa: S608
+            f"SELECT b.session FROM sec.bar_1m_hot b {nearest}) n CROSS JOIN LATERAL ("
+            f"SELECT {hot.COLUMNS} FROM sec.bar_1m_hot b WHERE {where} AND b.session = n.session"
+            f" ORDER BY b.ts {direction} LIMIT {count}) x"
+        )
+        waiting = hot.bars_of(cursor.fetch_arrow_table())
+    if not len(waiting):
+        return found
+    found = packed.joined(found, waiting)
+    away = -found.days if direction else found.days
+    _, whose = np.unique(found.ids, return_inverse=True)
+    least = np.full(int(whose.max()) + 1, np.iinfo(np.int32).max)
+    np.minimum.at(least, whose, away)
+    return found.take(away == least[whose])
 
 
 def _selected(timeframe: Timeframe, row: str = "b") -> str:

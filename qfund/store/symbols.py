@@ -41,7 +41,13 @@ class Naming:
 
 
 def symbol_spans(
-    store: Store, vendor: str, instruments: Sequence[int], since: date, until: date
+    store: Store,
+    vendor: str,
+    instruments: Sequence[int],
+    since: date,
+    until: date,
+    *,
+    several: bool = False,
 ) -> list[SymbolSpan]:
     """The symbols of some instruments over a range of days, as a vendor called them.
 
@@ -51,19 +57,28 @@ def symbol_spans(
         instruments: their numbers.
         since: first day.
         until: last day, inclusive.
+        several: whether only instruments that bore more than one in the range are told of: hardly any.
 
     Returns:
         By instrument, then day, cut to the range; days on which an instrument had no symbol are in no span.
     """
     with translated(), store.sql.connect() as connection:
         rows = connection.exec_driver_sql(
-            "SELECT s.instrument_id, s.symbol, greatest(lower(s.valid), %(since)s),"
-            "       least(upper(s.valid) - 1, %(until)s)"
+            "SELECT x.instrument_id, x.symbol, x.since, x.until FROM ("
+            "SELECT s.instrument_id, s.symbol, greatest(lower(s.valid), %(since)s) AS since,"
+            "       least(upper(s.valid) - 1, %(until)s) AS until, lower(s.valid) AS first,"
+            "       count(*) OVER (PARTITION BY s.instrument_id) AS names"
             "  FROM sec.instrument_symbol s JOIN sec.vendor v USING (vendor_id)"
             " WHERE v.name = %(vendor)s AND s.instrument_id = ANY (%(ids)s)"
-            "   AND s.valid && daterange(%(since)s, %(until)s, '[]')"
-            " ORDER BY s.instrument_id, lower(s.valid) NULLS FIRST",
-            {"vendor": vendor, "ids": list(instruments), "since": since, "until": until},
+            "   AND s.valid && daterange(%(since)s, %(until)s, '[]')) x"
+            " WHERE NOT %(several)s OR x.names > 1 ORDER BY x.instrument_id, x.first NULLS FIRST",
+            {
+                "vendor": vendor,
+                "ids": list(instruments),
+                "since": since,
+                "until": until,
+                "several": several,
+            },
         ).all()
     return [SymbolSpan(*row) for row in rows]
 

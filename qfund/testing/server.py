@@ -44,7 +44,7 @@ class Loopback:
 
     def __init__(self, vendor: FakeVendor, port: int = 0) -> None:
         self._vendor = vendor
-        self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self._socket.bind(("127.0.0.1", port))
         self._socket.listen(256)

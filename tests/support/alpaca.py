@@ -357,10 +357,28 @@ def _is_data(path: str) -> bool:
     return path.startswith(("/v2/stocks", "/v1beta3", "/v1/"))
 
 
-def large(symbols: str = "500", day: str = "2024-03-07") -> FakeAlpaca:
-    """A fake for benchmarks, for a process of its own: one session of minute bars of S0000, S0001, …"""
-    truth, on = Truth(), date.fromisoformat(day)
+def large(
+    symbols: str = "500", first: str = "2024-03-07", last: str = "2024-03-07", *rate: str
+) -> FakeAlpaca:
+    """A fake for benchmarks, for a process of its own: minute bars of S0000, S0001, …
+
+    Args:
+        symbols: how many.
+        first: the first session.
+        last: the last session; two days later it is there.
+        rate: requests and seconds that it enforces for each account; nothing enforces nothing.
+    """
+    truth, since, until = Truth(), date.fromisoformat(first), date.fromisoformat(last)
     for number in range(int(symbols)):
-        truth.walk(f"S{number:04d}", "1m", on, on)
-    clock = Clock(datetime.combine(on + timedelta(days=2), datetime.min.time(), UTC))
-    return FakeAlpaca(truth, clock=clock, checked=False, remembers=True, compress=False)
+        truth.walk(f"S{number:04d}", "1m", since, until)
+    clock = Clock(datetime.combine(until + timedelta(days=2), datetime.min.time(), UTC))
+    limit = Rate(int(rate[0]), float(rate[1])) if rate else None
+    return FakeAlpaca(truth, clock=clock, rate=limit, checked=False, remembers=True, compress=False)
+
+
+def recent(symbols: str = "5", days: str = "60") -> FakeAlpaca:
+    """A fake for benchmarks: the daily bars of S0000, S0001, … of the last days, by the real clock."""
+    truth, today = Truth(), datetime.now(UTC).date()
+    for number in range(int(symbols)):
+        truth.walk(f"S{number:04d}", "1d", today - timedelta(days=int(days)), today)
+    return FakeAlpaca(truth, checked=False, compress=False)
