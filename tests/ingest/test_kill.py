@@ -20,9 +20,10 @@ DEATHS = [
     ("request", 1, 0),
     ("answer", 2, 0),
     ("actions", 1, 0),
-    ("in transaction", 2, 1),
+    ("in transaction", 3, 1),  # the first transaction is that of the corporate actions
     ("before commit", 1, 0),
-    ("before commit", 4, 3),
+    ("before commit", 2, 0),
+    ("before commit", 5, 3),
     ("after commit", 1, 1),
     ("after commit", 4, 4),
 ]
