@@ -123,7 +123,10 @@ class Log:
         return found
 
     def early(self, *, slack: float = 0.0) -> list[str]:
-        """Requests that arrived before an answer's Retry-After (or reset) to the same account had passed."""
+        """Requests that arrived before an answer's Retry-After (or reset) to the same account had passed.
+
+        An answer whose connection was dropped told nobody anything.
+        """
         found = []
         blocks: dict[str, list[Entry]] = {}
         for entry in self.of():
@@ -135,7 +138,7 @@ class Log:
                     found.append(
                         f"request {entry.number} came {left:.3f} s before request {block.number} allowed"
                     )
-            if entry.blocked_until is not None:
+            if entry.blocked_until is not None and entry.status:
                 blocks.setdefault(entry.account, []).append(entry)
         return found
 

@@ -64,11 +64,11 @@ def test_the_same_symbols_are_asked_for_once(store, store_url, fake, tmp_path, j
 
 
 @pytest.fixture
-def held(fake):
+def held():
     """Starts a program and stops it (SIGSTOP) where its first request for bars is on the way: it lives, and holds."""
     started = []
 
-    def hold(run, words: str):
+    def hold(fake, run, words: str):
         there = Trigger(lambda process: process.send_signal(signal.SIGSTOP), path="/bars")
         fake.trigger = there
         process = there.victim = run.start(words)
@@ -89,7 +89,7 @@ def test_one_that_waits_says_so_and_ends_well_when_the_other_has_done_it_all(
     store, store_url, fake, held, tmp_path
 ):
     run = cli(fake, store_url, tmp_path)
-    first = held(run, line(MANY))
+    first = held(fake, run, line(MANY))
     second = run.start(line(MANY))
     said = []
     while not any("Another ingest is fetching some of these symbols" in one for one in said):
@@ -103,8 +103,8 @@ def test_one_that_waits_says_so_and_ends_well_when_the_other_has_done_it_all(
 
 def test_what_is_free_is_done_first_and_the_rest_waited_for(store, store_url, fake, held, tmp_path):
     run = cli(fake, store_url, tmp_path)
-    first = held(run, line(MANY[:6]))
-    free = fake.trigger = Trigger(lambda _: None, path="/bars", when="after the answer")
+    first = held(fake, run, line(MANY[:6]))
+    free = fake.trigger = Trigger(lambda _: None, path="/bars", symbol=MANY[8], when="after the answer")
     second = run.start(line(MANY[3:9]))
     assert free.done.wait(60)
     first.send_signal(signal.SIGCONT)
@@ -116,7 +116,7 @@ def test_what_is_free_is_done_first_and_the_rest_waited_for(store, store_url, fa
 
 def test_what_stays_taken_makes_exit_75_and_the_rest_is_kept(store, store_url, fake, held, tmp_path):
     run = cli(fake, store_url, tmp_path)
-    first = held(run, line(MANY[:6]))
+    first = held(fake, run, line(MANY[:6]))
     alone, overlapping = run.start(line(MANY[:6])), run.start(line(MANY[3:9]))
     two, three = ended(alone, overlapping)
     assert (two[0], three[0]) == (75, 75), (two, three)
@@ -131,8 +131,8 @@ def test_what_stays_taken_makes_exit_75_and_the_rest_is_kept(store, store_url, f
 
 
 @pytest.mark.parametrize("jobs", [1, 16])
-def test_other_symbols_go_side_by_side_under_one_limit(store, store_url, tmp_path, jobs):
-    """Chunks of one session each, cut by what is covered already, make about forty requests of bars."""
+def test_other_symbols_go_side_by_side_under_one_limit(store, store_url, held, tmp_path, jobs):
+    """The first stands still until the second has an answer, so that both are on their way; then they race."""
     with BriskAlpaca(clock=Clock(EVENING, frozen=False)) as fake:
         halves = MANY[:6], MANY[6:]
         since = date(2024, 2, 1)
@@ -142,7 +142,12 @@ def test_other_symbols_go_side_by_side_under_one_limit(store, store_url, tmp_pat
         run = cli(fake, store_url, tmp_path)
         span = f"--since {since} --until {UNTIL} --reread 0 --jobs {jobs}"
         lines = [f"ingest --vendor alpaca --symbols {','.join(half)} {span}" for half in halves]
-        told = ended(*(run.start(one) for one in lines))
+        first = held(fake, run, lines[0])
+        begun = fake.trigger = Trigger(lambda _: None, path="/bars", symbol=MANY[6], when="after the answer")
+        second = run.start(lines[1])
+        assert begun.done.wait(60)
+        first.send_signal(signal.SIGCONT)
+        told = ended(first, second)
         assert [code for code, _, _ in told] == [0, 0], told
         pages = {half: fake.log.of("/bars", symbol=half[0]) for half in halves}
         assert all(len(some) > 15 for some in pages.values())

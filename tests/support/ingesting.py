@@ -97,6 +97,7 @@ class Trigger:
         act: what happens, to the victim.
         number: at which request, counted from the moment this was set, from 1.
         path: only requests whose path has this part count.
+        symbol: only requests that name it count; None counts all.
         when: before the answer leaves, or once it is out.
         delay: seconds that pass before it happens, without holding up the fake.
         victim: a process.
@@ -108,13 +109,14 @@ class Trigger:
     path: str = ""
     when: str = "before the answer"
     delay: float = 0.0
+    symbol: str | None = None
     victim: subprocess.Popen[str] | None = None
     done: threading.Event = field(default_factory=threading.Event)
     _count: int = 0
 
-    def happens(self, path: str, when: str) -> None:
+    def happens(self, path: str, symbols: tuple[str, ...], when: str) -> None:
         """Count a request."""
-        if when != self.when or self.path not in path:
+        if when != self.when or self.path not in path or self.symbol not in (None, *symbols):
             return
         self._count += 1
         if self._count != self.number:
@@ -137,12 +139,12 @@ class Triggered(FakeVendor):
     def seen(self, request: Request, answer: Answer) -> None:
         super().seen(request, answer)
         if self.trigger is not None:
-            self.trigger.happens(request.path, "before the answer")
+            self.trigger.happens(request.path, self.symbols(request), "before the answer")
 
     def done(self, entry: Entry, size: int, *, dropped: bool) -> None:
         super().done(entry, size, dropped=dropped)
         if self.trigger is not None:
-            self.trigger.happens(entry.path, "after the answer")
+            self.trigger.happens(entry.path, entry.symbols, "after the answer")
 
 
 class TriggeredAlpaca(Triggered, FakeAlpaca):
