@@ -40,6 +40,11 @@ class Actions:
     unknown: dict[str, QfundError] = field(default_factory=dict)
     window: tuple[date, date] | None = None
 
+    @property
+    def renamed(self) -> bool:
+        """Whether a symbol is called something else from some day on."""
+        return any(one.kind == "name_change" for told in self.known.values() for one in told)
+
 
 def asked(vendor: Vendor, offer: Offer, facts: Facts, steps: Sequence[FetchSpan]) -> Actions:
     """Ask for the actions from the first wanted session, or a month ago, to the next session.

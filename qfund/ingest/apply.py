@@ -224,12 +224,10 @@ class Ingest:
 
     def _share(self, report: Report, series: Series, mine: set[int], made: Plan) -> Iterator[Event]:
         """Do what is still missing of the claimed instruments."""
-        now = self._look()
-        facts = replace(now, symbols=tuple(one for one in now.symbols if one.instrument in mine))
+        facts = self._facts_of(mine)
         current = plan(facts)
         names = {one.symbol for one in facts.symbols}
         before = replace(made.seen, symbols=tuple(one for one in made.seen.symbols if one.symbol in names))
-        report.add(current)
         if not current.steps:
             return
         assert report.run_id is not None  # noqa: S101
@@ -237,12 +235,17 @@ class Ingest:
         try:
             told = actions.asked(self._vendor, self._offer, facts, current.steps)
         except ENDS_THE_RUN as error:
+            report.add(current)
             report.stopped = error
             return
-        if current.missing:
+        if current.missing and self._offer.market == "us_equity":
             report.notes += self._drift(current)
-        target = Target(self._store, series, self._offer, facts, report.run_id, told.known, told.unknown)
         report.told += actions.stored(self._store, series, facts, told)
+        if told.renamed:  # from now on each session is asked for under the name it had
+            facts = self._facts_of(mine)
+            current = plan(facts)
+        report.add(current)
+        target = Target(self._store, series, self._offer, facts, report.run_id, told.known, told.unknown)
         with Fetching(self._ask, self._jobs) as fetching:
             fetching.add(current.steps)
             for news in fetching:
@@ -250,6 +253,11 @@ class Ingest:
                     yield from self._settled(target, news, report, fetching)
                 else:
                     yield news
+
+    def _facts_of(self, mine: set[int]) -> Facts:
+        """What is found now of the claimed instruments."""
+        now = self._look()
+        return replace(now, symbols=tuple(one for one in now.symbols if one.instrument in mine))
 
     def _drift(self, current: Plan) -> tuple[str, ...]:
         """Where the broker's own calendar disagrees; that it cannot be asked now is no reason to stop."""

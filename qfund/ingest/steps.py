@@ -128,7 +128,7 @@ def _tables(vendor: Vendor, request: BarRequest, tell: Callable[[int, int], None
     tables: list[pa.Table] = []
     bars = 0
     try:
-        for page in _guarded(vendor, vendor.bars(request)):
+        for page in _guarded(vendor, vendor.bars(request), windows=request.offer.pages_are_windows):
             tables.append(conformed(page.bars, request.timeframe))
             bars += page.bars.num_rows
             tell(len(tables), bars)
@@ -139,8 +139,8 @@ def _tables(vendor: Vendor, request: BarRequest, tell: Callable[[int, int], None
     return tables
 
 
-def _guarded(vendor: Vendor, pages: Iterator[Page]) -> Iterator[Page]:
-    """The pages, as long as they lead somewhere.
+def _guarded(vendor: Vendor, pages: Iterator[Page], *, windows: bool) -> Iterator[Page]:
+    """The pages, as long as they lead somewhere; windows of time may be empty as long as they are new.
 
     Raises:
         UpstreamError: the same cursor came twice, several pages in a row held nothing, or the last one said
@@ -152,7 +152,8 @@ def _guarded(vendor: Vendor, pages: Iterator[Page]) -> Iterator[Page]:
         yield page
         more = page.next_cursor is not None
         idle = 0 if page.bars.num_rows else idle + 1
-        if page.next_cursor in seen or (more and idle >= EMPTY_PAGES):
+        stuck = more and idle >= EMPTY_PAGES and not windows
+        if page.next_cursor in seen or stuck:
             raise UpstreamError(f"{vendor.name}'s answer goes in circles.", code="NO_PROGRESS")
         if page.next_cursor is not None:
             seen.add(page.next_cursor)

@@ -73,6 +73,7 @@ class Offer:
         quiet_bars: whether bars without a trade (volume 0) are normal.
         answers_more: whether answers hold minutes outside ``hours``, which the core leaves out and counts.
         bar_bytes: what a bar weighs on the wire, for estimates.
+        pages_are_windows: whether a page is a window of time, so that many in a row may be empty.
     """
 
     timeframe: Timeframe
@@ -91,6 +92,7 @@ class Offer:
     quiet_bars: bool = False
     answers_more: bool = False
     bar_bytes: int = 103
+    pages_are_windows: bool = False
 
 
 @dataclass(frozen=True)

@@ -51,6 +51,7 @@ _DAILY = Offer(
     reread=5,
     rows_per_page=MOST_CANDLES,
     bar_bytes=150,
+    pages_are_windows=True,
 )
 _MINUTES = replace(_DAILY, timeframe="1m", sessions_per_request=60, settle=2 * _MARGIN)
 _MID = (_DAILY, _MINUTES)

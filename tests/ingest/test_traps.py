@@ -447,3 +447,21 @@ def test_trap_15_a_day_that_the_exchange_closed_unforeseen_is_no_error(store, fa
     fake.log.clear()
     ingest(store, way)
     assert len(fake.log) == 0
+
+
+def test_trap_6_a_rename_learned_by_the_run_itself_leaves_no_hole(store, fake, way):
+    """The list still has the old name; the change of name is told by the same run that needs it."""
+    renamed = date(2024, 2, 1)
+    share = fake.truth.add(Instrument("zz", names=(Name("ZZA"),)))
+    fake.truth.walk("zz", "1d", date(2024, 1, 2), UNTIL)
+    fake.clock.set(datetime(2024, 1, 31, 3, tzinfo=UTC))
+    ingest(store, way, symbols=("ZZA",), since=date(2024, 1, 2), until=date(2024, 1, 30))
+    names = (Name("ZZA", until=renamed - timedelta(days=1)), Name("ZZB", since=renamed))
+    fake.truth.instruments[-1] = replace(share, names=names)
+    change = CorporateAction("ZZB", "name_change", renamed, other_symbol="ZZB", former_symbol="ZZA")
+    fake.truth.act(change)
+    fake.clock.set(EVENING)
+    report, _ = ingest(store, way, symbols=("ZZA",), since=date(2024, 1, 2), until=UNTIL)
+    assert errors(report) == ()
+    (status,) = coverage.status(store)
+    assert (status.holes, status.last) == (0, UNTIL)
