@@ -19,8 +19,8 @@ from qfund.errors import DataQualityError, NotFoundError, UsageError, did_you_me
 from qfund.market.actions import CorporateAction
 from qfund.market.bars import FIELDS, Adjust, Bars, Timeframe
 from qfund.market.sessions import sessions
-from qfund.store import Store, actions, bars, coverage, securities
-from qfund.store.securities import Series
+from qfund.store import Store, actions, bars, coverage, securities, sources
+from qfund.store.sources import Hours, PriceKind, Series
 
 FIRST_DAY = date(1900, 1, 1)
 LAST_DAY = date(9999, 12, 31)
@@ -74,6 +74,8 @@ class Query:
     Attributes:
         symbols: in this order; None for every symbol of the series.
         vendor: whose data; None when only one vendor has bars of the timeframe.
+        feed: which of its series; None when only one has bars of the symbols. Likewise ``price_kind`` and
+            ``hours``.
         timeframe: ``"1d"`` or ``"1m"``.
         since: first session that may hold a position; None for the first stored one.
         until: last session; None for the last stored one.
@@ -87,6 +89,9 @@ class Query:
 
     symbols: tuple[str, ...] | None = None
     vendor: str | None = None
+    feed: str | None = None
+    price_kind: PriceKind | None = None
+    hours: Hours | None = None
     timeframe: Timeframe = "1d"
     since: date | None = None
     until: date | None = None
@@ -212,12 +217,21 @@ def _series(store: Store, query: Query) -> Series:
             fix=f"add --vendor {vendors[0]}",
             code="WHICH_VENDOR",
         )
-    return stored[0]
+    rows = coverage.status(store, vendor=vendors[0], timeframe=query.timeframe)
+    wanted = set(query.symbols or ())
+    held = {_key(row) for row in rows if row.bars and (not wanted or row.symbol in wanted)}
+    among = [series for series in stored if _key(series) in held] or stored
+    return sources.only(among, feed=query.feed, price_kind=query.price_kind, hours=query.hours)
+
+
+def _key(one: Series | coverage.Status) -> tuple[str, ...]:
+    """What tells a series from others."""
+    return (one.vendor, one.feed, one.basis, one.hours, one.price_kind)
 
 
 def _with_bars(store: Store, series: Series) -> set[str]:
     rows = coverage.status(store, vendor=series.vendor, timeframe=series.timeframe)
-    return {row.symbol for row in rows if row.feed == series.feed and row.bars}
+    return {row.symbol for row in rows if _key(row) == _key(series) and row.bars}
 
 
 def _members(store: Store, series: Series, query: Query) -> Membership | None:

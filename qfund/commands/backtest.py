@@ -17,7 +17,10 @@ import typer
 from qfund.commands import origins, results
 from qfund.commands.completion import complete_symbols
 from qfund.commands.options import (
+    FeedOption,
+    HoursOption,
     ParamOption,
+    PriceOption,
     SeedOption,
     SinceOption,
     StrategyArgument,
@@ -59,6 +62,9 @@ def backtest(
     symbol: SymbolsOption = None,
     universe: UniverseOption = None,
     vendor: VendorOption = None,
+    feed: FeedOption = None,
+    price: PriceOption = None,
+    hours: HoursOption = None,
     timeframe: Annotated[str, typer.Option(metavar="1d|1m", help="Bars to run on: days or minutes.")] = "1d",
     adjust: Annotated[
         str | None,
@@ -126,6 +132,9 @@ def backtest(
     query = Query(
         symbols=symbols(symbol),
         vendor=vendor,
+        feed=feed,
+        price_kind=price,
+        hours=hours,
         timeframe=results.one_of(timeframe, TIMEFRAMES, option="--timeframe"),
         since=first,
         until=last,

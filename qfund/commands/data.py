@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -16,6 +16,9 @@ from qfund.commands import data_actions, data_files, data_quality
 from qfund.commands.completion import complete_symbols
 from qfund.commands.options import (
     AsOfOption,
+    FeedOption,
+    HoursOption,
+    PriceOption,
     SinceOption,
     UntilOption,
     VendorOption,
@@ -82,6 +85,9 @@ def status(
     columns: list[Column | str] = ["symbol", "vendor", "feed", "bars of", "first", "last"]
     columns += [*(Column(name, "right") for name in counts), "updated"]
     names = ["symbol", "vendor", "feed", "timeframe", "first", "last"]
+    if len({(row.hours, row.price_kind) for row in rows}) > 1:  # series that differ in nothing else
+        columns[3:3] = ["price", "hours"]
+        names[3:3] = ["price_kind", "hours"]
     names += ["bars", "expected", "covered", "holes", "updated_at"]
     cells = [[getattr(row, name) for name in names] for row in rows]
     holes = sum(row.holes for row in rows)
@@ -114,6 +120,9 @@ def show(
     ] = "raw",
     as_of: AsOfOption = None,
     vendor: VendorOption = None,
+    feed: FeedOption = None,
+    price: PriceOption = None,
+    hours: HoursOption = None,
     lines: Annotated[
         int, typer.Option("--lines", "-n", metavar="N", min=1, help="The last N bars of the span.")
     ] = 20,
@@ -132,7 +141,8 @@ def show(
     today = datetime.now(UTC).date()
     check_early(since, until, today=today)
     with session.open_store() as store:
-        series, first, last = _stored(store, name, timeframe, vendor)
+        which = {"feed": feed, "price_kind": price, "hours": hours}
+        series, first, last = _stored(store, name, timeframe, vendor, which)
         begin, end = period(since, until, today=today, last=last)
         if begin is None:  # minutes of a single session suffice for the default
             begin = first if timeframe == "1d" else (end or last)
@@ -243,13 +253,17 @@ def _described(name: str, one: Capabilities) -> dict[str, object]:
 
 
 def _stored(
-    store: Store, symbol: str, timeframe: Literal["1d", "1m"], vendor: str | None
+    store: Store,
+    symbol: str,
+    timeframe: Literal["1d", "1m"],
+    vendor: str | None,
+    which: Mapping[str, Any],
 ) -> tuple[Series, date, date]:
     """The series that holds a symbol's bars, and its first and last session.
 
     Raises:
         NotFoundError: no such bars are stored; the message names the nearest symbols.
-        UsageError: several vendors have them.
+        UsageError: several vendors or several series of one have them.
     """
     from qfund.store import coverage, sources
 
@@ -271,11 +285,15 @@ def _stored(
             fix=f"qfund data show {symbol} --vendor {names[0]}",
             code="WHICH_VENDOR",
         )
-    row, first, last = mine[0]
-    series = next(
-        one for one in sources.sources(store, timeframe) if (one.vendor, one.feed) == (row.vendor, row.feed)
-    )
-    return series, first, last
+    held = {_key(row): (first, last) for row, first, last in mine}
+    among = [one for one in sources.sources(store, timeframe) if _key(one) in held]
+    series = sources.only(among, **which)
+    return series, *held[_key(series)]
+
+
+def _key(one: Any) -> tuple[str, ...]:
+    """What tells a series from others."""
+    return (one.vendor, one.feed, one.basis, one.hours, one.price_kind)
 
 
 def _repaired(

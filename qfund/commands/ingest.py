@@ -18,6 +18,9 @@ import typer
 
 from qfund.commands.options import (
     DryRunOption,
+    FeedOption,
+    HoursOption,
+    PriceOption,
     SinceOption,
     SymbolsOption,
     UniverseOption,
@@ -55,17 +58,9 @@ def ingest(
     timeframe: Annotated[
         Literal["1d", "1m"], typer.Option("--timeframe", help="Bars of a day or of a minute.")
     ] = "1d",
-    feed: Annotated[
-        str | None, typer.Option("--feed", metavar="NAME", help="Another than the vendor's first feed.")
-    ] = None,
-    price: Annotated[
-        Literal["trade", "mid", "bid", "ask"] | None,
-        typer.Option("--price", help="Trades or quotes, where the vendor has both."),
-    ] = None,
-    hours: Annotated[
-        Literal["regular", "extended", "always"] | None,
-        typer.Option("--hours", help="Regular hours, or morning and evening too."),
-    ] = None,
+    feed: FeedOption = None,
+    price: PriceOption = None,
+    hours: HoursOption = None,
     path: Annotated[
         str | None, typer.Option("--path", metavar="FILE", help="The file, for --vendor files.")
     ] = None,

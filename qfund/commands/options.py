@@ -12,7 +12,7 @@ import re
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -52,6 +52,17 @@ UniverseOption = Annotated[
         help="The members of a universe, each while it is one.",
         autocompletion=complete_universes,
     ),
+]
+FeedOption = Annotated[
+    str | None, typer.Option("--feed", metavar="NAME", help="Which of the vendor's feeds.")
+]
+PriceOption = Annotated[
+    Literal["trade", "mid", "bid", "ask"] | None,
+    typer.Option("--price", help="Trades or quotes, where the vendor has both."),
+]
+HoursOption = Annotated[
+    Literal["regular", "extended", "always"] | None,
+    typer.Option("--hours", help="Regular hours, or morning and evening too."),
 ]
 VendorOption = Annotated[
     str | None,

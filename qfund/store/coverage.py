@@ -93,6 +93,7 @@ class Status:
         feed: from which feed.
         basis: ``raw``, or what they are adjusted for.
         hours: which hours.
+        price_kind: trades or quotes.
         timeframe: length of a bar.
         first: first session with a bar, None without any.
         last: last session with a bar.
@@ -116,10 +117,11 @@ class Status:
     covered: int
     holes: int
     updated_at: datetime
+    price_kind: str = "trade"
 
 
 _STATUS = """
-SELECT n.symbol, v.name AS vendor, s.feed, s.basis, s.hours, c.timeframe, b.first, b.last,
+SELECT n.symbol, v.name AS vendor, s.feed, s.basis, s.hours, s.price_kind, c.timeframe, b.first, b.last,
        coalesce(b.bars, 0) AS bars, coalesce(b.sessions, 0) AS held,
        s.calendar,
        (SELECT array_agg(lower(r)) FROM unnest(c.sessions) r) AS starts,
@@ -176,6 +178,7 @@ def _status(row: Any, calendars: Mapping[str, pd.DatetimeIndex]) -> Status:
         covered=final,
         holes=max(0, expected - int(row.held)),
         updated_at=row.updated_at,
+        price_kind=row.price_kind,
     )
 
 

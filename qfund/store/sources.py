@@ -5,9 +5,11 @@ Promises: a source keeps its number for ever. Nothing here deletes anything.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from qfund.errors import UsageError
 from qfund.market.bars import Timeframe
 from qfund.store.faults import translated
 
@@ -144,3 +146,38 @@ def sources(store: Store, timeframe: Timeframe) -> list[Series]:
             (timeframe,),
         ).all()
     return [_series(row, timeframe) for row in rows]
+
+
+def only(
+    found: Sequence[Series],
+    *,
+    feed: str | None = None,
+    price_kind: PriceKind | None = None,
+    hours: Hours | None = None,
+) -> Series:
+    """The one series that fits, since series never mix.
+
+    Args:
+        found: of one vendor and timeframe; at least one.
+        feed: only this feed; None for any.
+        price_kind: only trades, mid, bid or ask.
+        hours: only these hours.
+
+    Raises:
+        UsageError: several fit, or none; the message names those that there are.
+    """
+    wanted = {"feed": feed, "price_kind": price_kind, "hours": hours}
+    fitting = [
+        one
+        for one in found
+        if all(value is None or getattr(one, key) == value for key, value in wanted.items())
+    ]
+    if len(fitting) == 1:
+        return fitting[0]
+    told = "; ".join(f"--feed {one.feed} --price {one.price_kind} --hours {one.hours}" for one in found)
+    what = "Several series of" if fitting else "No such series among the"
+    raise UsageError(
+        f"{what} {found[0].timeframe} bars of {found[0].vendor}: {told}. Say which.",
+        fix=f"add --feed {found[0].feed} --price {found[0].price_kind} --hours {found[0].hours}",
+        code="WHICH_SERIES",
+    )

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 import pytest
 
+from qfund.market.instruments import Listing
 from tests.commands.lines import command, document
 
 __all__ = ["command"]
@@ -109,3 +112,25 @@ def test_vendors_lists_offers_and_limits(command):
     assert (sample["name"], sample["needs_key"]) == ("sample", False)
     assert [offer["timeframe"] for offer in sample["offers"]] == ["1d", "1m"]
     assert sample["offers"][0]["last"] == "2013-03-01"
+
+
+def test_two_feeds_of_one_vendor_are_told_apart_and_never_chosen_in_silence(command, store_url, tmp_path):
+    from qfund.store import coverage, open_store, securities, sources
+    from qfund.store.bars import write_bars
+    from tests.support.stored import daily_table
+
+    with open_store(store_url, tmp_path) as store:
+        ids = securities.register(store, "acme", [Listing("LOW", "Low")])
+        for feed, price in (("sip", 10.0), ("iex", 20.0)):
+            series = sources.series(store, vendor="acme", timeframe="1d", feed=feed)
+            run = coverage.start_run(store, "acme", "bars 1d", {})
+            with store.transaction() as connection:
+                rows = daily_table([("LOW", date(2024, 1, 2), price, price, price, price, 5.0)])
+                write_bars(connection, series, rows, ids, ingest_run_id=run)
+                coverage.add_coverage(
+                    connection, series, {ids["LOW"]: [(date(2024, 1, 2), date(2024, 1, 2))]}
+                )
+    code, _, err = command("data show LOW")
+    assert (code, "WHICH_SERIES" in err, "--feed iex" in err) == (2, True, True)
+    assert "20.0000" in command("data show LOW --feed iex")[1]
+    assert "10.0000" in command("data show LOW --feed sip")[1]
