@@ -240,10 +240,11 @@ def nothing_to_do() -> None:
             done = place.alone(ALL, *how)
             print(
                 f"  {what:<36} {done['requests']:4.0f} requests, {done['seconds']:6.2f} s,"
-                f" {done['seconds'] - done['wire']:5.2f} s without a request under way"
-                f" (wanted 2), {done['processor']:5.2f} s of processor",
+                f" {done['seconds'] - done['wire']:5.2f} s without a request under way,"
+                f" {done['processor']:5.2f} s of processor",
                 flush=True,
             )
+    print("  wanted, at 200 requests a minute: 2 s without a request under way")
     command()
 
 
