@@ -228,6 +228,7 @@ class Ingest:
         current = plan(facts)
         names = {one.symbol for one in facts.symbols}
         before = replace(made.seen, symbols=tuple(one for one in made.seen.symbols if one.symbol in names))
+        report.add(current)
         if not current.steps:
             return
         assert report.run_id is not None  # noqa: S101
@@ -235,7 +236,6 @@ class Ingest:
         try:
             told = actions.asked(self._vendor, self._offer, facts, current.steps)
         except ENDS_THE_RUN as error:
-            report.add(current)
             report.stopped = error
             return
         if current.missing and self._offer.market == "us_equity":
@@ -243,8 +243,9 @@ class Ingest:
         report.told += actions.stored(self._store, series, facts, told)
         if told.renamed:  # from now on each session is asked for under the name it had
             facts = self._facts_of(mine)
+            report.planned -= len(current.steps)
             current = plan(facts)
-        report.add(current)
+            report.add(current)
         target = Target(self._store, series, self._offer, facts, report.run_id, told.known, told.unknown)
         with Fetching(self._ask, self._jobs) as fetching:
             fetching.add(current.steps)
