@@ -1,8 +1,11 @@
 """The same minute bars from the same server into the same Postgres, the way others do it.
 
 dlt: its REST client follows the page tokens, one dictionary a bar, merged on (symbol, ts); its defaults
-otherwise, nothing staged outside of its working folder. The loader of the system that qfund grew out of: a
-symbol at a time goes on from ``max(ts)``, psycopg2's ``executemany`` into numeric columns, a commit a page.
+otherwise, nothing staged outside of its working folder. The loader of the system that qfund grew out of, as
+its ``fx_oanda_minute.py`` does it into the ``minute_data`` of its ``secmaster_db_schema_builder.py``
+(saeed349/Microservices-Based-Algorithmic-Trading-System on GitHub): a symbol at a time goes on from its last
+bar, its pages become a frame and the frame tuples, psycopg2's ``executemany`` puts them into numeric columns
+below two foreign keys, one commit a symbol.
 """
 
 from __future__ import annotations
@@ -10,10 +13,11 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import psycopg2
 import psycopg2.extensions
 
@@ -84,10 +88,21 @@ def _credentials(database: str) -> dict[str, Any]:
 
 
 SEED = """
-CREATE SCHEMA IF NOT EXISTS peer_seed;
-CREATE TABLE peer_seed.bars (
-  symbol text, ts timestamptz, open numeric(19,6), high numeric(19,6), low numeric(19,6), close numeric(19,6),
-  volume numeric(19,6), PRIMARY KEY (symbol, ts))
+CREATE SCHEMA peer_seed;
+CREATE TABLE peer_seed.data_vendor (id serial PRIMARY KEY, name text UNIQUE NOT NULL);
+CREATE TABLE peer_seed.symbol (id serial PRIMARY KEY, ticker text NOT NULL);
+CREATE TABLE peer_seed.minute_data (
+  id serial PRIMARY KEY,
+  data_vendor_id integer NOT NULL REFERENCES peer_seed.data_vendor (id),
+  stock_id integer NOT NULL REFERENCES peer_seed.symbol (id),
+  created_date timestamp NOT NULL, last_updated_date timestamp NOT NULL, date_price timestamp,
+  open_price numeric, high_price numeric, low_price numeric, close_price numeric, volume bigint)
+"""
+
+_SEED_INSERT = """
+INSERT INTO peer_seed.minute_data (data_vendor_id, stock_id, created_date, last_updated_date, date_price,
+  open_price, high_price, low_price, close_price, volume)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
 """
 
 
@@ -95,22 +110,37 @@ def row_by_row(database: str, url: str, symbols: tuple[str, ...], since: date) -
     """Each symbol from its last bar on; returns the rows in the table, which is there and empty before."""
     connection = psycopg2.connect(database)
     cursor = connection.cursor()
+    cursor.execute("INSERT INTO peer_seed.data_vendor (name) VALUES ('Alpaca') RETURNING id")
+    (source,) = cursor.fetchone()
     for symbol in symbols:
-        cursor.execute("SELECT max(ts) FROM peer_seed.bars WHERE symbol = %s", (symbol,))
+        cursor.execute("INSERT INTO peer_seed.symbol (ticker) VALUES (%s) RETURNING id", (symbol,))
+        (stock,) = cursor.fetchone()
+        cursor.execute("SELECT max(date_price) FROM peer_seed.minute_data WHERE stock_id = %s", (stock,))
         cursor.fetchone()
-        for body in vendor.pages(url, (symbol,), since=since):
-            rows = [
-                (symbol, row["t"], row["o"], row["h"], row["l"], row["c"], row["v"])
-                for row in json.loads(body)["bars"][symbol]
-            ]
-            cursor.executemany(
-                "INSERT INTO peer_seed.bars VALUES (%s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING", rows
-            )
-            connection.commit()
-    cursor.execute("SELECT count(*) FROM peer_seed.bars")
+        cursor.executemany(_SEED_INSERT, _seed_rows(url, symbol, source, stock, since))
+        connection.commit()
+    cursor.execute("SELECT count(*) FROM peer_seed.minute_data")
     (count,) = cursor.fetchone()
     connection.close()
     return int(count)
+
+
+def _seed_rows(url: str, symbol: str, source: int, stock: int, since: date) -> list[tuple[Any, ...]]:
+    """All pages of a symbol as one frame, then as tuples in the table's order."""
+    pages = vendor.pages(url, (symbol,), since=since)
+    bars = pd.concat([pd.DataFrame(json.loads(body)["bars"][symbol]) for body in pages])
+    now = datetime.now()  # noqa: DTZ005 - its table has no time zones
+    frame = pd.DataFrame(
+        {
+            "vendor": source,
+            "stock": stock,
+            "created": now,
+            "updated": now,
+            "time": pd.to_datetime(bars["t"]).dt.tz_localize(None),
+            **{name: bars[name] for name in "ohlcv"},
+        }
+    ).sort_values("time")
+    return list(frame.itertuples(index=False, name=None))
 
 
 def emptied(store: Store) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from qfund import cli
+from qfund.commands import data
 from qfund.commands.everywhere import FLAGS, VALUED
 from tests.support.program import PROGRAM, environment, run, run_on_terminal
 
@@ -300,6 +301,14 @@ def test_no_command_declares_an_option_that_holds_everywhere():
     for words, command in commands():
         for param in command.params:
             assert id(param) in shared or not own & {*param.opts, *param.secondary_opts}, words
+
+
+def test_a_command_line_that_is_built_again_registers_nothing_again():
+    """A program that runs many command lines would get slower with each."""
+    cli.build()
+    before = len(data.app.registered_commands)
+    cli.build()
+    assert len(data.app.registered_commands) == before
 
 
 def test_words_of_the_line_name_the_command():

@@ -43,9 +43,6 @@ _FIELDS = ("open", "high", "low", "close", "volume")
 
 def register(root: typer.Typer) -> None:
     """Add ``qfund data`` to the command line."""
-    data_actions.register(app)
-    data_files.register(app)
-    data_quality.register(app)
     root.add_typer(app, name="data", rich_help_panel="Data")
 
 
@@ -349,3 +346,7 @@ def _shown(bars: Bars, series: Series, lines: int, origins: Mapping[object, str]
         "rows": rows,
     }
     return Outcome("data.show", data, (Table(columns, cells, caption=caption),))
+
+
+for _part in (data_actions, data_files, data_quality):  # once, however often a command line is built
+    _part.register(app)
