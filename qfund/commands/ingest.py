@@ -197,7 +197,7 @@ def _carried_out(ctx: typer.Context, session: Session, order: _Order) -> None:
             console.show(results.estimated(plan, work.estimate(plan), used))
             return
         if order.only == "plan" or not plan.steps:
-            console.show(results.planned(plan))
+            console.show(results.planned(plan, results.rows(source, plan)))
             return
         retry = _again(ctx, plan)
         try:
@@ -205,7 +205,8 @@ def _carried_out(ctx: typer.Context, session: Session, order: _Order) -> None:
         finally:
             line.stop()
         notes = results.after(store, work.report, source)
-    console.show(results.done(work.report, retry, _backtest(session), notes))
+        rows = results.rows(source, plan, work.report)
+    console.show(results.done(work.report, retry, _backtest(session), notes, rows))
 
 
 def _complete(store: Store, source: Vendor, order: _Order) -> Wish:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from qfund.console import Block, Column, Facts, Outcome, Table, Text
 
 if TYPE_CHECKING:
+    from qfund.ingest.account import Account
     from qfund.ingest.estimate import Estimate
     from qfund.ingest.plan import Plan
     from qfund.ingest.report import Report
@@ -47,6 +48,14 @@ def after(store: Store, report: Report, vendor: Vendor) -> tuple[str, ...]:
     return tuple(said)
 
 
+def rows(vendor: Vendor, plan: Plan, report: Report | None = None) -> Account | None:
+    """What became of each row of a vendor that has a known number of them; None for every other vendor."""
+    from qfund.ingest.account import account
+    from qfund.vendors.contract import CountsRows
+
+    return account(vendor.census(), plan.seen, report) if isinstance(vendor, CountsRows) else None
+
+
 def _head(plan: Plan) -> dict[str, object]:
     """What every document of an ingest begins with."""
     return {
@@ -61,8 +70,9 @@ def _head(plan: Plan) -> dict[str, object]:
     }
 
 
-def planned(plan: Plan) -> Outcome:
+def planned(plan: Plan, rows: Account | None = None) -> Outcome:
     """A plan, with the steps it has or the word that there is nothing to do."""
+    account = (Text(rows.sentence),) if rows else ()
     data = {
         **_head(plan),
         "steps": [
@@ -75,6 +85,7 @@ def planned(plan: Plan) -> Outcome:
             }
             for s in plan.steps
         ],
+        "rows": asdict(rows) if rows else None,
     }
     if not plan.steps:
         names = [one.symbol for one in plan.seen.symbols]
@@ -82,13 +93,14 @@ def planned(plan: Plan) -> Outcome:
         told = ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
         verb = "is" if len(names) == 1 else "are"
         said = f"Nothing to fetch: {told} {verb} complete from {since} to {until}."
-        return Outcome("ingest", data, (Text(said),), next=("qfund data status",))
+        return Outcome("ingest", data, (Text(said), *account), next=("qfund data status",))
     columns = (Column("sessions", "right"), "since", "until", "symbols")
-    rows = [(s.sessions, s.since, s.until, _names(s.symbols)) for s in plan.steps[:_MOST_ROWS]]
+    lines = [(s.sessions, s.since, s.until, _names(s.symbols)) for s in plan.steps[:_MOST_ROWS]]
     chunks = "1 chunk" if len(plan.steps) == 1 else f"{len(plan.steps):,} chunks"
     again = plan.wanted - plan.missing
     caption = f"plan {plan.id}: {chunks}, {plan.missing:,} sessions missing, {again:,} read again"
-    return Outcome("ingest", data, (Table(columns, rows, caption=f"{caption}; nothing was changed"),))
+    table = Table(columns, lines, caption=f"{caption}; nothing was changed")
+    return Outcome("ingest", data, (table, *account))
 
 
 def _names(symbols: tuple[str, ...]) -> str:
@@ -121,7 +133,9 @@ def _bytes(size: float) -> str:
     return f"{size:,.1f} TB"
 
 
-def done(report: Report, retry: str, then: str, notes: Sequence[str] = ()) -> Outcome:
+def done(
+    report: Report, retry: str, then: str, notes: Sequence[str] = (), rows: Account | None = None
+) -> Outcome:
     """What an ingest did: a line for each symbol, totals, and what is left or worth doing now."""
     plan = report.plan
     shown = list(report.by_symbol.items())
@@ -129,11 +143,11 @@ def done(report: Report, retry: str, then: str, notes: Sequence[str] = ()) -> Ou
         shown = sorted(shown, key=lambda one: (-one[1].rejected, -one[1].changed, -one[1].holes))[:_MOST_ROWS]
     sent = report.sent()
     wire = (sent.requests, sent.throttled) if sent.requests else ()
-    rows = [
+    lines = [
         (symbol, plan.seen.timeframe, *(getattr(tally, name) for name in _COUNTS), *("" for _ in wire))
         for symbol, tally in shown
     ]
-    rows.append(("all", plan.seen.timeframe, *(getattr(report.total, name) for name in _COUNTS), *wire))
+    lines.append(("all", plan.seen.timeframe, *(getattr(report.total, name) for name in _COUNTS), *wire))
     names = (*_COUNTS, *(("requests", "throttled") if wire else ()))
     columns: list[Column | str] = ["symbol", "bars of", *(Column(name, "right") for name in names)]
     hidden = len(report.by_symbol) - len(shown)
@@ -146,11 +160,15 @@ def done(report: Report, retry: str, then: str, notes: Sequence[str] = ()) -> Ou
         },
         "total": report.counters,
         "left_out": report.left_out,
+        "rows": asdict(rows) if rows else None,
     }
-    errors = report.errors(retry)
+    lost = (rows.error,) if rows and rows.error else ()
+    errors = (*lost, *report.errors(retry))
     hints = () if errors else ("qfund data status", then)
     caption = f"and {hidden:,} more symbols" if hidden > 0 else None
-    blocks: tuple[Block, ...] = (Table(columns, rows, caption=caption), Text(_sentence(report)))
+    blocks: tuple[Block, ...] = (Table(columns, lines, caption=caption), Text(_sentence(report)))
+    if rows:
+        blocks = (*blocks, Text(rows.sentence))
     return Outcome("ingest", data, blocks, warnings=notes, errors=errors, next=hints)
 
 

@@ -210,8 +210,10 @@ def _file_of_symbols(path: Path) -> str:
     return "\n".join(line.partition("#")[0] for line in lines)
 
 
-def params(texts: Sequence[str] | None) -> dict[str, str]:
+def params(texts: Sequence[str] | None, flag: str = "-p") -> dict[str, str]:
     """``-p name=value``, repeated, as a mapping of text; a strategy gives the values their types.
+
+    ``flag`` is how the option is written, for errors.
 
     Raises:
         UsageError: no ``=``, no name, or a name twice.
@@ -220,8 +222,8 @@ def params(texts: Sequence[str] | None) -> dict[str, str]:
     for text in texts or ():
         name, equals, value = (part.strip() for part in text.partition("="))
         if not (name and equals):
-            raise UsageError(f"-p '{text}' is not of the form name=value.", code="BAD_PARAM")
+            raise UsageError(f"{flag} '{text}' is not of the form name=value.", code="BAD_PARAM")
         if name in found:
-            raise UsageError(f"-p {name} is given twice.", code="BAD_PARAM")
+            raise UsageError(f"{flag} {name} is given twice.", code="BAD_PARAM")
         found[name] = value
     return found

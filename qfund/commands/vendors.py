@@ -108,11 +108,7 @@ def setup(
             )
     for key in options:
         if key not in allowed:
-            raise UsageError(
-                f"The vendor {name} takes no --{key}.{did_you_mean(key, allowed)}",
-                fix="qfund data vendors",
-                code="UNKNOWN_OPTION",
-            )
+            raise _no_option(name, key, capabilities)
     values: dict[str, str] = {}
     secrets: dict[str, Secret] = {}
     for key, one in {**settings, **allowed}.items():
@@ -125,6 +121,22 @@ def setup(
         elif one.default is not None:
             values[key] = one.default
     return Setup(values, secrets, network, session.cwd)
+
+
+def _no_option(vendor: str, key: str, capabilities: Capabilities) -> UsageError:
+    """An option that a vendor does not take, as it was typed, and those that it takes."""
+
+    def typed(option: str) -> str:
+        return "--path" if option == "path" else f"--with {option}"
+
+    takes = [one.name for one in capabilities.options]
+    listed = ", ".join(typed(one) for one in takes) or "nothing further"
+    return UsageError(
+        f"The vendor {vendor} takes no {typed(key)}.{did_you_mean(key, takes)} It takes {listed}.",
+        fix="qfund data vendors",
+        code="UNKNOWN_OPTION",
+        details={"option": key, "takes": takes},
+    )
 
 
 def _secret(
@@ -158,5 +170,5 @@ def options(texts: list[str] | None, *, path: str | None = None) -> dict[str, st
     """
     from qfund.commands.options import params
 
-    found = params(texts)
+    found = params(texts, "--with")
     return {**found, "path": path} if path else found

@@ -25,7 +25,7 @@ from qfund.ingest.actions import is_silence
 from qfund.ingest.estimate import Estimate, estimate, stored_bar_bytes
 from qfund.ingest.fetching import ENDS_THE_RUN, Asking, Fetched, Fetching, Paged
 from qfund.ingest.look import Remembered, Wish, listed, look, offered
-from qfund.ingest.plan import Facts, FetchSpan, Plan, plan, renewed
+from qfund.ingest.plan import Facts, FetchSpan, Plan, dates_of, plan, renewed
 from qfund.ingest.report import Began, Failed, Kept, Report
 from qfund.ingest.steps import Answer, Target, ask, commit
 from qfund.store import Store, claims, coverage, securities, sources
@@ -272,7 +272,8 @@ class Ingest:
             return (f"{self._vendor.name}'s own calendar could not be compared: {error.message}",)
 
     def _ask(self, step: FetchSpan, tell: Callable[[int, int], None]) -> Answer:
-        return ask(self._vendor, self._offer, step, self._clock, tell)
+        days = dates_of(self.report.plan.seen, step)
+        return ask(self._vendor, self._offer, step, self._clock, tell, days=days)
 
     def _settled(self, target: Target, news: Fetched, report: Report, fetching: Fetching) -> Iterator[Event]:
         """Commit a chunk, or see what its failure means for the others."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
 import pyarrow as pa
@@ -22,15 +22,20 @@ from qfund.ingest.bartable import BarTable, bar_table
 from qfund.ingest.wrongzone import shifted
 from qfund.market.bars import Timeframe
 from qfund.market.hours import MINUTE, Windows, windows
+from qfund.market.sessions import FIRST_SESSION
 from qfund.vendors.contract import BarRequest, schema
 
 REASONS = {
+    "torn": "a row with too few or too many fields, or with a quote that is not closed",
+    "bad_time": "a date or time that cannot be read, or that its zone's clocks show twice or never",
+    "no_symbol": "no symbol",
     "symbol": "a symbol that was not asked for",
     "time": "no time",
     "wrong_zone": "a time in another zone than the exchange's",
-    "outside_span": "a day that was not asked for",
-    "not_a_session": "a day on which the exchange was closed",
     "future": "a time that has not come yet",
+    "outside_span": "a day that was not asked for",
+    "before_calendar": f"a day before {FIRST_SESSION[:4]}, where the calendars of exchanges begin",
+    "not_a_session": "a day on which the exchange was closed",
     "not_a_minute": "a time that is not a whole minute",
     "outside_hours": "a minute outside its session's hours",
     "not_a_number": "a value that is missing or infinite",
@@ -44,7 +49,8 @@ REASONS = {
     "spike": "prices far off the bars before and after, and no corporate action",
     "adjusted": "adjusted prices, though raw ones were asked for",
 }
-"""Why a row can be rejected: code → words. The first that applies, in this order, is given."""
+"""Why a row can be rejected: code → words. The first that applies, in this order, is given. The first three
+are given by vendors, of rows that are no bars (``Page.unfit``)."""
 
 LEFT_OUT = {
     "outside_hours": "minutes outside the hours that are kept",
@@ -202,13 +208,13 @@ def _judged(
         reject("wrong_zone", rows.no_session)
     else:
         reject("time", rows.no_time)
+    begin, end = _begins_and_ends(rows, hours)
+    reject("future", begin > _microseconds(now))
     if (rows.place < 0).any():
         nowhere = rows.place < 0
         nowhere[nowhere] = hours.place_of_days(rows.days[nowhere]) < 0
-        reject("outside_span", nowhere & ((rows.days < hours.first) | (rows.days > hours.last)))
-        reject("not_a_session", nowhere)
-    begin, end = _begins_and_ends(rows, hours)
-    reject("future", begin > _microseconds(now))
+        for code, faulty in _day_faults(rows.days, request, now):
+            reject(code, nowhere & faulty)
     if request.timeframe == "1m":
         reject("not_a_minute", begin % MINUTE != 0)
         if rows.astray.any():
@@ -219,6 +225,22 @@ def _judged(
     for code, faulty in _value_faults(rows, request):
         reject(code, faulty)
     return reason, left
+
+
+def _day_faults(days: np.ndarray, request: BarRequest, now: datetime) -> list[tuple[str, np.ndarray]]:
+    """For each reason that a day without a session can have which days it applies to."""
+    first, last = (_day_number(one) for one in request.dates)
+    return [
+        ("future", days > _day_number(now.date()) + 1),  # nowhere on earth it has begun
+        ("outside_span", (days < first) | (days > last)),
+        ("before_calendar", days < _day_number(date.fromisoformat(FIRST_SESSION))),
+        ("not_a_session", np.ones(len(days), dtype=bool)),
+    ]
+
+
+def _day_number(day: date) -> int:
+    """Days since 1970-01-01."""
+    return (day - date(1970, 1, 1)).days
 
 
 def _judge_hours(

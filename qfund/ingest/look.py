@@ -99,7 +99,9 @@ def look(store: Store, vendor: Vendor, wish: Wish, *, now: datetime) -> Facts:
     asked = _asked(vendor, offer, wish, span, going_on)
     known = listed(store, vendor, wish.symbols)
     symbols = tuple(_symbol_facts(store, vendor, offer, known, asked))
-    first, until = max(asked[0], span[0]), min(asked[1], span[1])
+    # Later sessions have begun nowhere yet, whatever a file holds.
+    tomorrow = (now + timedelta(days=1)).date()
+    first, until = max(asked[0], span[0]), min(asked[1], span[1], tomorrow)
     days = sessions.sessions(offer.calendar, first, until)
     facts = Facts(
         vendor=vendor.name,
@@ -111,10 +113,10 @@ def look(store: Store, vendor: Vendor, wish: Wish, *, now: datetime) -> Facts:
         symbols=symbols,
         symbols_per_request=vendor.capabilities.symbols_per_request,
         sessions_per_request=offer.sessions_per_request,
-        bars_per_session=_bars_per_session(offer, span[1]),
+        bars_per_session=_bars_per_session(offer, min(span[1], tomorrow)),
         recent=_recent(offer, span[1], offer.reread if wish.reread is None else wish.reread),
         going_on=going_on if going_on is not None and asked[0] <= going_on <= asked[1] else None,
-        open_ended=offer.last is None,
+        open_ended=offer.last is None or offer.last > tomorrow,
         refresh=wish.refresh,
         unknown=known.unknown,
     )

@@ -13,7 +13,7 @@ import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, timedelta
 from itertools import pairwise
 
 import numpy as np
@@ -145,6 +145,24 @@ def plan(facts: Facts) -> Plan:
     steps = tuple(_steps(facts))
     digest = hashlib.sha256(repr((facts, steps)).encode()).hexdigest()
     return Plan(seen=facts, steps=steps, notes=tuple(_notes(facts)), id=digest[:12])
+
+
+def dates_of(facts: Facts, step: FetchSpan) -> Span:
+    """The first and last date that come with a step: its sessions' own, and those after them without one.
+
+    What was asked for before its first session comes with that session. So the steps of a symbol that wants
+    everything share out each date that was asked for, and a row of a Saturday is judged like any other.
+    """
+    if step.unfinished:
+        return step.since, step.until
+    days = _days(facts.sessions)
+    first = not (days < np.datetime64(step.since)).any()
+    after = int(np.searchsorted(days, np.datetime64(step.until), "right"))
+    following = facts.sessions[after] if after < len(days) else facts.going_on
+    return (
+        min(facts.asked[0], step.since) if first else step.since,
+        max(facts.asked[1], step.until) if following is None else following - timedelta(days=1),
+    )
 
 
 def renewed(made: Plan, again: Facts) -> Plan:

@@ -218,7 +218,7 @@ class Report:
     def rejects(self) -> pa.Table | None:
         """All rejected rows with their reasons; None without any."""
         found = [step.rejects for step in self.kept if step.rejects is not None]
-        return pa.concat_tables(found) if found else None
+        return pa.concat_tables(found, promote_options="default") if found else None
 
     @property
     def reasons(self) -> dict[str, int]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 
 import numpy as np
@@ -27,7 +27,7 @@ from qfund.store import Store, coverage, quarantine, repairs
 from qfund.store.actions import write_actions
 from qfund.store.bars import Written, write_bars
 from qfund.store.sources import Series
-from qfund.vendors.contract import BarRequest, Offer, Page, Vendor
+from qfund.vendors.contract import BarRequest, Offer, Page, Vendor, unfit_schema
 
 NAMELESS = "(no symbol)"
 """Under this name rejected rows without a symbol are counted."""
@@ -44,13 +44,15 @@ class Answer:
     """A chunk's answer, checked.
 
     Attributes:
-        checked: its rows, sorted into what is fit and what is not.
+        checked: its bars, sorted into what is fit and what is not.
+        unfit: its rows that are no bars, see ``Page.unfit``.
         pages: of how many pages it came.
         final: the last session that was over and final by the vendor's clock when the answer was whole; later
             ones are never covered by it, whatever the plan's clock said.
     """
 
     checked: Checked
+    unfit: pa.Table
     pages: int
     final: date
 
@@ -96,6 +98,8 @@ def ask(
     step: FetchSpan,
     clock: Callable[[], datetime],
     tell: Callable[[int, int], None] = lambda _pages, _bars: None,
+    *,
+    days: Span | None = None,
 ) -> Answer:
     """All pages of a chunk's answer, checked. A cursor that the vendor forgot costs one fresh start.
 
@@ -105,38 +109,43 @@ def ask(
         step: the chunk.
         clock: the vendor's clock; bars that are not over by then are left out.
         tell: told after each page how many pages and bars have come.
+        days: first and last date that come with the chunk's sessions; None for the sessions' own.
 
     Raises:
         QfundError: the vendor failed, or its answer was cut short, went in circles or had another shape.
     """
-    request = BarRequest(step.symbols, offer.timeframe, step.since, step.until, offer)
+    request = BarRequest(step.symbols, offer.timeframe, step.since, step.until, offer, days)
     begun = time.monotonic()
     try:
-        tables = _tables(vendor, request, tell)
+        pages = _pages(vendor, request, tell)
     except _ForgottenCursorError:
-        tables = _tables(vendor, request, tell)
+        pages = _pages(vendor, request, tell)
     now = clock() - timedelta(seconds=time.monotonic() - begun)  # the vendor's clock when it was asked
-    checked = check(pa.concat_tables(tables), request, now=now)
-    return Answer(checked, len(tables), offer.last or last_sessions(offer, now)[0])
+    checked = check(pa.concat_tables([page.bars for page in pages]), request, now=now)
+    none = unfit_schema(offer.timeframe).empty_table()
+    unfit = [none, *(page.unfit for page in pages if page.unfit is not None)]
+    over = last_sessions(offer, now)[0]
+    final = over if offer.last is None else min(over, offer.last)
+    return Answer(checked, pa.concat_tables(unfit, promote_options="default"), len(pages), final)
 
 
 class _ForgottenCursorError(BadRequestError):
     """The first page came, a later one was refused."""
 
 
-def _tables(vendor: Vendor, request: BarRequest, tell: Callable[[int, int], None]) -> list[pa.Table]:
-    tables: list[pa.Table] = []
+def _pages(vendor: Vendor, request: BarRequest, tell: Callable[[int, int], None]) -> list[Page]:
+    pages: list[Page] = []
     bars = 0
     try:
         for page in _guarded(vendor, vendor.bars(request), windows=request.offer.pages_are_windows):
-            tables.append(conformed(page.bars, request.timeframe))
+            pages.append(replace(page, bars=conformed(page.bars, request.timeframe)))
             bars += page.bars.num_rows
-            tell(len(tables), bars)
+            tell(len(pages), bars)
     except BadRequestError as error:
-        if tables and not isinstance(error, _ForgottenCursorError):
+        if pages and not isinstance(error, _ForgottenCursorError):
             raise _ForgottenCursorError(error.message, code=error.code, details=error.details) from error
         raise
-    return tables
+    return pages
 
 
 def _guarded(vendor: Vendor, pages: Iterator[Page], *, windows: bool) -> Iterator[Page]:
@@ -183,7 +192,10 @@ def commit(target: Target, step: FetchSpan, answer: Answer, report: Report) -> K
             again=again,
         )
         checked = seen.checked
+        rejects = _rejects(checked, answer.unfit)
         rejected = rejected_days(checked.rejected)
+        for symbol, unsure in unsure_days(answer.unfit, checked.good, step.symbols, days).items():
+            rejected[symbol] |= unsure
         covers = {} if step.unfinished else fit_spans(step.symbols, final, rejected)
         written = write_bars(
             connection,
@@ -204,16 +216,16 @@ def commit(target: Target, step: FetchSpan, answer: Answer, report: Report) -> K
             ids[name]: [day for day in found if day] for name, found in rejected.items() if name in ids
         }
         coverage.reopen(connection, target.series, doubtful)
-        quarantine.write(connection, target.series, target.run_id, ids, checked.rejected)
+        quarantine.write(connection, target.series, target.run_id, ids, rejects)
         quarantine.release(connection, target.series, target.run_id, fit)
         done = Kept(
             step=step,
-            tallies=_tallies(step, days, checked, written.by_instrument, ids),
-            reasons=Counter(checked.rejected["reason"].to_pylist()),
+            tallies=_tallies(step, days, checked.good, rejects, written=written.by_instrument, ids=ids),
+            reasons=Counter(rejects["reason"].to_pylist()),
             left_out=checked.left_out,
             repeated=checked.repeated,
             said=seen.said,
-            rejects=checked.rejected if len(checked.rejected) else None,
+            rejects=rejects if len(rejects) else None,
             actions=0,
             covers=covers,
         )
@@ -233,6 +245,38 @@ def rejected_days(rejected: pa.Table) -> dict[str, set[date | None]]:
     symbols, days = rejected["symbol"].to_pylist(), rejected["session"].to_pylist()
     for symbol, day in zip(symbols, days, strict=True):
         found[symbol or NAMELESS].add(day)
+    return found
+
+
+def _rejects(checked: Checked, unfit: pa.Table) -> pa.Table:
+    """All rows that are not fit, with their reasons: the bars, then what is none."""
+    if not len(unfit):
+        return checked.rejected
+    # Columns of the vendor's own, such as a line, go with them.
+    tables = [checked.rejected, unfit.drop_columns(["beside"])]
+    return pa.concat_tables(tables, promote_options="default")
+
+
+def unsure_days(
+    unfit: pa.Table, good: pa.Table, symbols: Sequence[str], days: tuple[date, ...]
+) -> dict[str, set[date]]:
+    """The sessions of each symbol to which a row that is no bar may belong, so that they are not answered.
+
+    A row without a symbol may be of any. One without a session may belong to each session that has no fit
+    bar, and to those that the vendor says it stands beside.
+    """
+    found: dict[str, set[date]] = defaultdict(set)
+    if not len(unfit):
+        return found
+    empty = {symbol: set(days) for symbol in symbols}
+    for pair in good.select(["symbol", "session"]).group_by(["symbol", "session"]).aggregate([]).to_pylist():
+        empty[pair["symbol"]].discard(pair["session"])
+    for row in unfit.select(["symbol", "session", "beside"]).to_pylist():
+        for symbol in symbols if row["symbol"] is None else (row["symbol"],):
+            known = row["session"]
+            found[symbol].update(row["beside"] or () if known is None else (known,))
+            if known is None:
+                found[symbol] |= empty.pop(symbol, set())
     return found
 
 
@@ -257,14 +301,16 @@ def fit_spans(
 def _tallies(
     step: FetchSpan,
     days: tuple[date, ...],
-    checked: Checked,
+    good: pa.Table,
+    rejects: pa.Table,
+    *,
     written: Mapping[int, Written],
     ids: Mapping[str, int],
 ) -> dict[str, Tally]:
     """Bars and holes of each symbol; strangers appear with the rows that were rejected."""
-    bad = Counter(symbol or NAMELESS for symbol in checked.rejected["symbol"].to_pylist())
-    held = _sessions_held(checked.good)
-    rejected = rejected_days(checked.rejected)
+    bad = Counter(symbol or NAMELESS for symbol in rejects["symbol"].to_pylist())
+    held = _sessions_held(good)
+    rejected = rejected_days(rejects)
     found = {}
     for symbol in [*step.symbols, *(each for each in bad if each not in ids)]:
         counts = written.get(ids.get(symbol, -1), Written())

@@ -141,8 +141,8 @@ def release(conn: Any, series: Series, run_id: int, fit: Mapping[int, Iterable[S
             caller adds to coverage.
 
     Returns:
-        How many rows were released. Rows without a session go with any span of their instrument, rows of
-        symbols that were not asked for when their session was asked again and they did not come.
+        How many rows were released. Rows without a session go with any span of their instrument, rows without
+        an instrument when their session, or without one any, was asked again and they did not come.
     """
     values = [
         f"({int(number)}, '{{{','.join(f'[{first},{last}]' for first, last in listed)}}}'::datemultirange)"
@@ -158,7 +158,7 @@ def release(conn: Any, series: Series, run_id: int, fit: Mapping[int, Iterable[S
             f" WHERE q.source_id = {series.source_id} AND q.timeframe = '{series.timeframe}'"
             f" AND q.released_at IS NULL AND q.last_run_id <> {int(run_id)} AND EXISTS ("
             " SELECT 1 FROM fit WHERE (fit.id = q.instrument_id OR q.instrument_id IS NULL)"
-            " AND (q.session <@ fit.sessions OR (q.session IS NULL AND q.instrument_id IS NOT NULL)))"
+            " AND (q.session <@ fit.sessions OR q.session IS NULL))"
             " RETURNING 1) SELECT count(*) FROM gone"
         )
         return int(cursor.fetchone()[0])

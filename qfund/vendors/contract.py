@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 import pyarrow as pa
 
@@ -182,6 +182,7 @@ class BarRequest:
         since: first session.
         until: last session.
         offer: the series that is asked for.
+        days: first and last date that come with these sessions, see ``dates``; None for the sessions' own.
         mapped_as_of: the date on which the symbols mean what is wanted: the last session of the span.
     """
 
@@ -190,6 +191,16 @@ class BarRequest:
     since: date
     until: date
     offer: Offer
+    days: tuple[date, date] | None = field(default=None, compare=False)  # the question is the same
+
+    @property
+    def dates(self) -> tuple[date, date]:
+        """First and last date that come with these sessions.
+
+        The requests of a plan share out every date that was asked for, also those without a session, so that
+        a vendor that holds rows of such days, as a file may, hands out each of them once.
+        """
+        return self.days or (self.since, self.until)
 
     @property
     def mapped_as_of(self) -> date:
@@ -205,10 +216,34 @@ class Page:
         bars: rows in the columns of :func:`schema`, in any order; a symbol without bars has no rows.
         next_cursor: where the next page begins, opaque; None on the last page and only there, so that an
             answer that was cut short is never taken for a whole one.
+        unfit: rows that are no bars, in the columns of :func:`unfit_schema`; None without any. The core
+            rejects them for the reason that the vendor gives.
     """
 
     bars: pa.Table
     next_cursor: str | None = None
+    unfit: pa.Table | None = None
+
+
+def unfit_schema(timeframe: Timeframe) -> pa.Schema:
+    """The columns of rows that are no bars.
+
+    Those of :func:`schema`, each null where the row does not say it, ``reason`` (a key of
+    ``qfund.ingest.check.REASONS``), and ``beside``: of a row without a session those that it may belong to
+    although they have bars. (Sessions without a bar are always among them.) Further columns, such as a line,
+    are kept for ``write_rejects``.
+    """
+    further = (pa.field("reason", pa.string()), pa.field("beside", pa.list_(pa.date32())))
+    return pa.schema([*schema(timeframe), *further])
+
+
+@runtime_checkable
+class CountsRows(Protocol):
+    """A vendor that holds a known number of rows, each to be accounted for; an optional capability."""
+
+    def census(self) -> pa.Table:
+        """How many ``rows`` come with each ``symbol`` and ``day``, in these columns; of all together."""
+        ...
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,9 @@
 """A file of bars, as typed columns with the line of each row.
 
-Promises: every row of the file is in the table or, where it has too many or too few fields, among those that
-are as empty rows; a value that is no number is NaN, a time that is none is null; nothing is repaired. Reads
-one file.
+Promises: every row of the file is in the table; one that has too many or too few fields, or a quote that is
+not closed, is there as an empty row that is marked as torn, and costs no other row. A value that is no number
+is NaN, a time that is none is null; nothing is repaired. A line of the file is a row, whatever it quotes, and
+a line without any value is none. Reads one file.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import compute
 
-from qfund.errors import NotFoundError, UsageError
+from qfund.errors import DataQualityError, NotFoundError, UsageError
 from qfund.vendors import file_columns, file_times
 from qfund.vendors.file_columns import Roles
 
@@ -33,12 +34,14 @@ class Rows:
         symbol: text; null where there is none.
         times: see `file_times.Times`.
         values: open, high, low, close, volume; float64, NaN where it is no number.
+        torn: bool; rows of which nothing else is known.
     """
 
     line: np.ndarray
     symbol: pa.Array
     times: file_times.Times
     values: dict[str, np.ndarray]
+    torn: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -58,46 +61,84 @@ class How:
     volume: bool = True
 
 
+@dataclass(frozen=True, eq=False)
+class _Read:
+    """The columns that are needed, as the file holds them, each row with its line and whether it is torn."""
+
+    table: pa.Table
+    roles: Roles
+    line: np.ndarray
+    torn: np.ndarray
+
+
 def read(path: Path, how: How) -> Rows:
     """Read a file.
 
     Raises:
         NotFoundError: there is no such file.
-        UsageError: it is no CSV or Parquet, its columns are not clear, or it has no rows.
+        UsageError: it is a folder, no CSV or Parquet, or its columns are not clear.
+        DataQualityError: it has no rows, or all of them are torn.
     """
+    _check_is_file(path)
+    try:
+        found = _parquet(path, how) if path.suffix.lower() in _PARQUET else _csv(path, how)
+        table, roles = found.table, found.roles
+        _check_has_rows(path, found)
+        values = _values(table, roles)
+        return Rows(found.line, _symbols(table, roles, how), _times(table, roles, how), values, found.torn)
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        kind = "Parquet" if path.suffix.lower() in _PARQUET else "CSV"
+        said = str(error).rstrip(".")
+        raise UsageError(f"{path} cannot be read as {kind}: {said}.", code="UNREADABLE_FILE") from error
+
+
+def _check_is_file(path: Path) -> None:
+    if path.is_dir():
+        inside = sorted(one.name for one in path.iterdir() if one.is_file() and not one.name.startswith("."))
+        holds = ", ".join(inside[:3]) + (", …" if len(inside) > 3 else "")
+        raise UsageError(
+            f"{path} is a folder, and one ingest reads one file. It holds {holds or 'no file'}. (What"
+            " qfund data export wrote is read by qfund data import.)",
+            fix=f"--path {path / (inside[0] if inside else 'FILE.csv')}",
+            code="FOLDER_NOT_FILE",
+            details={"path": str(path)},
+        )
     if not path.is_file():
         raise NotFoundError(f"There is no file {path}.", code="NO_FILE", details={"path": str(path)})
-    try:
-        if path.suffix.lower() in _PARQUET:
-            table, roles, line = _parquet(path, how)
-        else:
-            table, roles, line = _csv(path, how)
-    except (pa.ArrowInvalid, OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} cannot be read: {error}.", code="UNREADABLE_FILE") from error
-    if not len(table):
-        raise UsageError(f"{path} has no rows.", code="EMPTY_FILE")
-    return Rows(line, _symbols(table, roles, how), _times(table, roles, how), _values(table, roles))
+
+
+def _check_has_rows(path: Path, found: _Read) -> None:
+    if not len(found.table):
+        raise DataQualityError(f"{path} has no rows, only the names of columns.", code="EMPTY_FILE")
+    if found.torn.all():
+        raise DataQualityError(
+            f"No row of {path} has as many fields as its first line, beginning with line {found.line[0]}.",
+            code="TORN_FILE",
+        )
 
 
 def _roles(header: Sequence[str], how: How) -> Roles:
     return file_columns.roles(header, how.mapping, one_symbol=how.symbol is not None, volume=how.volume)
 
 
-def _parquet(path: Path, how: How) -> tuple[pa.Table, Roles, np.ndarray]:
+def _parquet(path: Path, how: How) -> _Read:
     from pyarrow import parquet
 
     file = parquet.ParquetFile(path)
     roles = _roles(file.schema_arrow.names, how)
     table = file.read(columns=list(dict.fromkeys(roles.columns)))
-    return table, roles, np.arange(1, len(table) + 1)
+    return _Read(table, roles, np.arange(1, len(table) + 1), np.zeros(len(table), dtype=bool))
 
 
-def _csv(path: Path, how: How) -> tuple[pa.Table, Roles, np.ndarray]:
+def _csv(path: Path, how: How) -> _Read:
     from pyarrow import csv
 
-    header, delimiter, has_header = _header(path)
+    with pa.input_stream(str(path)) as stream:
+        data = stream.read()
+    header, delimiter, has_header = _header(path, data)
     roles = _roles(header, how)
     wanted = list(dict.fromkeys(roles.columns))
+    data, unclosed = _without_unclosed(data)
     torn: list[int] = []
 
     def tear(row: csv.InvalidRow) -> str:
@@ -108,7 +149,7 @@ def _csv(path: Path, how: How) -> tuple[pa.Table, Roles, np.ndarray]:
         torn.clear()
         types = dict.fromkeys(wanted, pa.string()) | dict.fromkeys(roles.values.values(), numbers)
         return csv.read_csv(
-            path,
+            pa.BufferReader(data),
             # One thread, without which torn rows have no numbers.
             read_options=csv.ReadOptions(use_threads=False, column_names=header, skip_rows=int(has_header)),
             parse_options=csv.ParseOptions(
@@ -123,39 +164,76 @@ def _csv(path: Path, how: How) -> tuple[pa.Table, Roles, np.ndarray]:
         table = rows(pa.float64())
     except pa.ArrowInvalid:
         table = rows(pa.string())  # some value is no number: each is looked at
-    return _with_torn(table, np.array(torn, dtype=np.int64), first=1 + int(has_header), roles=roles)
-
-
-def _with_torn(
-    table: pa.Table, torn: np.ndarray, *, first: int, roles: Roles
-) -> tuple[pa.Table, Roles, np.ndarray]:
-    """The rows with their lines, empty lines left out, torn ones as empty rows in their place."""
+    first = 1 + int(has_header)
     line = np.setdiff1d(np.arange(first, first + len(table) + len(torn)), torn)
+    return _with_torn(table, line, np.sort([*torn, *unclosed]).astype(np.int64), roles)
+
+
+def _without_unclosed(data: bytes) -> tuple[bytes, list[int]]:
+    """The text with each line emptied in which a quote is not closed, and the numbers of these lines.
+
+    A reader of CSV would take all that follows such a quote for one value.
+    """
+    if b'"' not in data:
+        return data, []
+    text = np.frombuffer(data, np.uint8)
+    ends = np.flatnonzero(text == ord("\n"))
+    line = np.searchsorted(ends, np.flatnonzero(text == ord('"')))
+    odd = np.flatnonzero(np.bincount(line) % 2)
+    starts, stops = np.append(0, ends + 1), np.append(ends, len(data))
+    pieces, at = [], 0
+    for one in odd:
+        pieces.append(data[at : starts[one]])
+        at = int(stops[one])
+    return b"".join([*pieces, data[at:]]), [int(one) + 1 for one in odd]
+
+
+def _with_torn(table: pa.Table, line: np.ndarray, torn: np.ndarray, roles: Roles) -> _Read:
+    """The rows with their lines, empty lines left out, torn ones as empty rows in their place."""
     empty = np.ones(len(table), dtype=bool)
     for column in table.columns:
         empty &= column.is_null().to_numpy()
     table, line = table.filter(pa.array(~empty)), line[~empty]
     if not len(torn):
-        return table, roles, line
+        return _Read(table, roles, line, np.zeros(len(line), dtype=bool))
     nothing = pa.table([pa.nulls(len(torn), field.type) for field in table.schema], schema=table.schema)
     both, lines = pa.concat_tables([table, nothing]), np.concatenate([line, torn])
     order = np.argsort(lines, kind="stable")
-    return both.take(pa.array(order)), roles, lines[order]
+    return _Read(both.take(pa.array(order)), roles, lines[order], order >= len(table))
 
 
-def _header(path: Path) -> tuple[list[str], str, bool]:
-    """Names of the columns (1, 2, 3 … without a header), the delimiter, and whether there is a header."""
+def _header(path: Path, data: bytes) -> tuple[list[str], str, bool]:
+    """Names of the columns (1, 2, 3 … without a header), the delimiter, and whether there is a header.
+
+    Raises:
+        UsageError: it is no text.
+        DataQualityError: it is empty.
+    """
     import csv
     import io
 
-    with pa.input_stream(str(path)) as stream:
-        head = stream.read(1 << 16)
+    head = data[: 1 << 16]
+    if not head.strip():
+        raise DataQualityError(f"{path} is empty.", code="EMPTY_FILE")
+    if b"\0" in head:
+        raise UsageError(
+            f"{path} is no CSV: it is not text in UTF-8.{_nature(head)}",
+            fix="--path FILE.csv, FILE.csv.gz or FILE.parquet",
+            code="NOT_A_CSV",
+        )
     first = next(iter(head.decode("utf-8-sig", errors="replace").splitlines()), "")
     delimiter = max(_DELIMITERS, key=first.count)
     names = next(csv.reader(io.StringIO(first), delimiter=delimiter), [])
     if names and all(_is_number(name) for name in names):
         return [str(number) for number in range(1, len(names) + 1)], delimiter, False
     return names, delimiter, True
+
+
+def _nature(head: bytes) -> str:
+    """What a file that is no text looks like."""
+    known = {b"PAR1": "Parquet, whose name must end in .parquet", b"PK": "a workbook or a ZIP archive"}
+    known |= {b"\xff\xfe": "text in UTF-16", b"\xfe\xff": "text in UTF-16"}
+    return next((f" It looks like {what}." for magic, what in known.items() if head.startswith(magic)), "")
 
 
 def _is_number(text: str) -> bool:

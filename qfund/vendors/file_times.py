@@ -1,13 +1,14 @@
 """Times of a file: dates, instants with or without zone, seconds since 1970 in any unit.
 
 Promises: row by row, what is no time is null; a time without a zone is never taken for UTC but needs the zone
-to be said; a time that a zone's clocks show twice or never is null. Pure.
+to be said; a time that a zone's clocks show twice or never is null, and so is one outside the years 1900 to
+2099. Pure.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -24,6 +25,10 @@ _WALL = pa.timestamp("us")
 # number of milliseconds that could be seconds as well is one of February 1970.
 _END = 4_102_444_800
 _UNITS = (("s", _END), ("ms", _END * 10**3), ("us", _END * 10**6), ("ns", _END * 10**9))
+
+
+_DATES = date(1900, 1, 1), date(2099, 12, 31)
+_INSTANTS = datetime(1900, 1, 1, tzinfo=UTC), datetime(2099, 12, 31, 23, 59, 59, tzinfo=UTC)
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +67,7 @@ def read(column: pa.Array, zone: str | None, *, name: str) -> Times:
             fix="say what clock they are of: --with zone=America/New_York, or --with zone=UTC",
             code="ZONE_REQUIRED",
         ) from None
+    found = _known_years(found)
     if len(column) and found.ts.null_count == found.day.null_count == len(column):
         raise UsageError(
             f"Column '{name}' holds no times that qfund reads, such as {_sample(column)}; it reads"
@@ -71,6 +77,21 @@ def read(column: pa.Array, zone: str | None, *, name: str) -> Times:
             code="NO_TIMES",
         )
     return found
+
+
+def _known_years(found: Times) -> Times:
+    """The times, without those of years that are a slip for sure."""
+    return Times(
+        *(
+            compute.if_else(_between(column, first, last), column, pa.scalar(None, column.type))
+            for column, first, last in ((found.ts, *_INSTANTS), (found.day, *_DATES))
+        )
+    )
+
+
+def _between(column: pa.Array, first: object, last: object) -> pa.Array:
+    low, high = (pa.scalar(one, column.type) for one in (first, last))
+    return compute.and_(compute.greater_equal(column, low), compute.less_equal(column, high))
 
 
 def _read(column: pa.Array, zone: str | None) -> Times:

@@ -1,35 +1,31 @@
 """Bars from a file: CSV or Parquet, with one row for each bar.
 
 Promises: what the file says is taken as it is or comes out as a row that the core rejects, with its line, so
-that rejects can be written beside the file; columns and zones are recognised or asked for, never guessed.
+that rejects can be written beside the file; every row comes with exactly one request, and `Files.census`
+counts them all, so that none can get lost; columns and zones are recognised or asked for, never guessed.
 Reads the one file; writes only `Files.write_rejects`. Times are the starts of bars.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from datetime import date
+from dataclasses import replace
+from datetime import UTC, date, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, cast, get_args, runtime_checkable
+from typing import ClassVar, Protocol, cast, get_args, runtime_checkable
 
-import numpy as np
 import pyarrow as pa
-from pyarrow import compute
 
 from qfund.errors import UsageError, did_you_mean
 from qfund.market.actions import CorporateAction
-from qfund.market.bars import Timeframe
 from qfund.market.instruments import InstrumentKind, Listing
-from qfund.market.sessions import FX, zone
+from qfund.market.sessions import FX
 from qfund.vendors import file_columns, file_reading, file_times
-from qfund.vendors.contract import BarRequest, Capabilities, Offer, Page, PriceKind, Setting, Setup, schema
+from qfund.vendors.contract import BarRequest, Capabilities, Hours, Offer, Page, PriceKind, Setting, Setup
+from qfund.vendors.file_rows import FileBars, by_symbol_and_day
 
 ALWAYS = "24/7"
-_FX_SHIFT = (
-    7 * 3_600_000_000
-)  # µs from 17:00 New York, where a session of foreign exchange begins, to midnight
 _MARKETS = {FX: "fx", ALWAYS: "crypto"}
 _KINDS: dict[str, InstrumentKind] = {FX: "fx", ALWAYS: "crypto"}
 
@@ -96,12 +92,16 @@ class Files:
         ]
 
     def bars(self, request: BarRequest) -> Iterator[Page]:
-        """The rows of a request in one page, by symbol, session and line.
+        """The rows of a request in one page, by symbol, day and line; see `FileBars` for who comes when.
 
-        A row without a time comes with the session, and one without a symbol with the symbol, of the readable
+        A row without a time comes with the day, and one without a symbol with the symbol, of the readable
         row before it in the file, so that the core sees and rejects it once.
         """
-        yield Page(self._bars.page(request))
+        yield self._bars.page(request)
+
+    def census(self) -> pa.Table:
+        """How many ``rows`` of the file come with each ``symbol`` and ``day``."""
+        return self._bars.census()
 
     def actions(self, symbols: Sequence[str], since: date, until: date) -> list[CorporateAction]:
         """None: a file of bars tells of none."""
@@ -112,7 +112,7 @@ class Files:
         """Write rejected rows beside the file, see `write_rejects`, each with its line where it is found.
 
         Args:
-            rejected: columns of the contract as pages gave them, and ``reason``.
+            rejected: columns of the contract as pages gave them, ``reason``, and ``line`` of what is no bar.
         """
         return write_rejects(self._path, self._bars.with_lines(rejected))
 
@@ -144,7 +144,12 @@ class Files:
             symbol=self._option("symbol") or None,
             volume=self._price_kind == "trade",
         )
-        return sorted_bars(file_reading.read(self._path, how), self._calendar)
+        now = datetime.now(UTC) if self._setup.network is None else self._setup.network.now()
+        return by_symbol_and_day(file_reading.read(self._path, how), self._calendar, self._hours, now)
+
+    @property
+    def _hours(self) -> Hours:
+        return "always" if self._calendar in _KINDS else "regular"
 
     @property
     def _price_kind(self) -> PriceKind:
@@ -168,7 +173,7 @@ class Files:
                 bars.first,
                 bars.last,
                 sessions_per_request=10_000,
-                hours="always" if self._calendar in _KINDS else "regular",
+                hours=self._hours,
                 price_kind=self._price_kind,
                 market=self.market(""),
                 calendar=self._calendar,
@@ -201,136 +206,3 @@ def write_rejects(path: Path, rejected: pa.Table) -> Path:
     target = path.with_name(f"{path.name}.rejects.csv")
     csv.write_csv(rejected, target)
     return target
-
-
-# ---------------------------------------------------------------- rows in order
-
-
-@dataclass(frozen=True, eq=False)
-class FileBars:
-    """The rows of a file by symbol and session.
-
-    Attributes:
-        table: ``line``, ``symbol``, ``ts``, ``day`` (session as the file says it; both may be null), values.
-        symbols: all, sorted.
-        starts: first row of each symbol in the table, and the end of the last.
-        days: datetime64[D], the session that each row comes with, increasing within a symbol.
-        timeframes: the lengths that the bars may have.
-    """
-
-    table: pa.Table
-    symbols: tuple[str, ...]
-    starts: np.ndarray
-    days: np.ndarray
-    timeframes: tuple[Timeframe, ...]
-
-    @property
-    def first(self) -> date:
-        """The earliest session."""
-        return cast("date", self.days.min().item())
-
-    @property
-    def last(self) -> date:
-        """The latest session."""
-        return cast("date", self.days.max().item())
-
-    def page(self, request: BarRequest) -> pa.Table:
-        """The rows of a request, in the contract's columns."""
-        parts = [np.empty(0, dtype=np.int64)]
-        for symbol in request.symbols:
-            at = int(np.searchsorted(self.symbols, symbol))
-            if at < len(self.symbols) and self.symbols[at] == symbol:
-                start, stop = self.starts[at], self.starts[at + 1]
-                days = self.days[start:stop]
-                low = start + np.searchsorted(days, np.datetime64(request.since), "left")
-                high = start + np.searchsorted(days, np.datetime64(request.until), "right")
-                parts.append(np.arange(low, high))
-        return self._as(request.timeframe, self.table.take(pa.array(np.concatenate(parts))))
-
-    def _as(self, timeframe: Timeframe, rows: pa.Table) -> pa.Table:
-        if timeframe == "1d":
-            rows = rows.rename_columns(["session" if name == "day" else name for name in rows.column_names])
-        else:  # the core finds the sessions of instants
-            rows = rows.append_column("session", pa.nulls(len(rows), pa.date32()))
-        return rows.select(schema(timeframe).names)
-
-    def with_lines(self, rejected: pa.Table) -> pa.Table:
-        """Rejected rows with the lines that they have in the file, by line; equal rows by their order in it.
-
-        Rows are found by what they say: the core may have filled in the session of an instant.
-        """
-        daily = "ts" not in rejected.column_names
-        mine = self._as("1d" if daily else "1m", self.table).append_column("line", self.table["line"])
-        keys = [name for name in mine.column_names if name not in ("line", *(() if daily else ("session",)))]
-        theirs = rejected.to_pandas(date_as_object=False)
-        known = mine.to_pandas(date_as_object=False)
-        known = known[known["symbol"].isin(theirs["symbol"]) | known["symbol"].isna()]
-        for frame in (theirs, known):
-            frame["nth"] = frame.groupby(keys, dropna=False).cumcount()
-        found = theirs.merge(known[[*keys, "nth", "line"]], on=[*keys, "nth"], how="left")
-        line = pa.array(found["line"].to_numpy(), from_pandas=True).cast(pa.int64())
-        return rejected.add_column(0, "line", line).sort_by("line")
-
-
-def sorted_bars(rows: file_reading.Rows, calendar: str) -> FileBars:
-    """The rows of a file by symbol and session, with what the times say of the bars' length."""
-    ts, day, timeframes = _days(rows.times, calendar)
-    place = compute.coalesce(day, _local_dates(ts, calendar))
-    place = compute.fill_null_backward(compute.fill_null_forward(place))
-    symbol = compute.fill_null_backward(compute.fill_null_forward(rows.symbol))
-    if symbol.null_count:
-        raise UsageError("The file names no symbol in any row.", code="NO_SYMBOLS")
-    names = tuple(sorted(symbol.unique().to_pylist()))
-    code = compute.index_in(symbol, value_set=pa.array(names)).to_numpy(zero_copy_only=False)
-    days = place.to_numpy(zero_copy_only=False).astype("datetime64[D]")
-    order = np.lexsort((rows.line, days, code))
-    table = pa.table({"line": rows.line, "symbol": rows.symbol, "ts": ts, "day": day, **rows.values}).take(
-        pa.array(order)
-    )
-    starts = np.searchsorted(code[order], np.arange(len(names) + 1))
-    return FileBars(table, names, starts, days[order], timeframes)
-
-
-def _days(times: file_times.Times, calendar: str) -> tuple[pa.Array, pa.Array, tuple[Timeframe, ...]]:
-    """Instants, sessions and possible lengths of bars.
-
-    Dates are daily bars. So are instants that are all midnights of UTC or of the calendar's zone: dates in
-    disguise. Instants at one time of day may be either; at several they are minutes, and then a date is no
-    time.
-    """
-    ts, day = times.ts, times.day
-    seen = ts.drop_null()
-    if not len(seen):
-        return ts, day, ("1d",)
-    utc, local = _local(seen, "UTC", 0), _local_sessions(seen, calendar)
-    for clock, whole in ((utc, _local(ts, "UTC", 0)), (local, _local_sessions(ts, calendar))):
-        if _clock_times(clock) == [0]:
-            return ts, compute.coalesce(day, whole.cast(pa.date32(), safe=False)), ("1d",)
-    if len(_clock_times(utc)) > 1 and len(_clock_times(local)) > 1:
-        return ts, pa.nulls(len(ts), pa.date32()), ("1m",)
-    return ts, compute.coalesce(day, _local_dates(ts, calendar)), ("1d", "1m")
-
-
-def _local(ts: pa.Array, zone_name: str, shift: int) -> pa.Array:
-    wall = compute.local_timestamp(ts.cast(pa.timestamp("us", tz=zone_name)))
-    return compute.add(wall, pa.scalar(shift, pa.duration("us")))
-
-
-def _local_sessions(ts: pa.Array, calendar: str) -> pa.Array:
-    """Times on the calendar's clocks, moved so that sessions of foreign exchange begin at midnight."""
-    return _local(ts, str(zone(calendar)), _FX_SHIFT if calendar == FX else 0)
-
-
-def _local_dates(ts: pa.Array, calendar: str) -> pa.Array:
-    return _local_sessions(ts, calendar).cast(pa.date32(), safe=False)
-
-
-def _clock_times(wall: pa.Array) -> list[Any]:
-    """The one time of day that all have, µs since midnight, or two of several."""
-    of_day = compute.subtract(wall.cast(pa.int64()), _midnights(wall)).drop_null()
-    others = compute.min_max(of_day).as_py()
-    return sorted({others["min"], others["max"]})
-
-
-def _midnights(wall: pa.Array) -> pa.Array:
-    return wall.cast(pa.date32(), safe=False).cast(pa.timestamp("us")).cast(pa.int64())

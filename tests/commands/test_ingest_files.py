@@ -135,13 +135,148 @@ def test_only_some_symbols_and_days(qfund, store, written):
         ("ingest --vendor files --path absent.csv", 11, "absent.csv"),
         ("ingest --vendor files --path bars.csv --with zone=Mars/Olympus", 2, "Mars/Olympus"),
         ("ingest --vendor files --path bars.csv --with map=close=Nothing", 2, "Nothing"),
-        ("ingest --vendor files --path bars.csv --with colour=red", 2, "colour"),
+        ("ingest --vendor files --path bars.csv --with colour=red", 2, "takes no --with colour"),
+        ("ingest --vendor files --path bars.csv --with colour=red", 2, "--with calendar, --with price_kind"),
+        ("ingest --vendor files --path bars.csv --with zones=UTC", 2, "Did you mean 'zone'"),
+        ("ingest --vendor sample --path bars.csv", 2, "takes no --path"),
+        ("ingest --vendor files --path bars.csv --with zone", 2, "--with 'zone' is not of the form name=value"),
+        ("ingest --vendor files --path .", 2, "is a folder"),
     ],
 )
 def test_a_file_or_an_option_that_is_wrong_is_explained(qfund, written, line, code, words):
     written("bars.csv", "symbol,date,open,high,low,close,volume", ROWS)
     ran = qfund(line)
     assert (ran.code, words in ran.err) == (code, True), ran.err
+
+
+HEAD = "symbol,date,open,high,low,close,volume"
+
+
+def rejects(cli, name="bars.csv"):
+    """Line → reason, of the file beside a file."""
+    with (cli.folder / f"{name}.rejects.csv").open() as file:
+        return {int(one["line"]): one["reason"] for one in csv.DictReader(file)}
+
+
+def test_rows_before_the_first_and_after_the_last_session_of_a_file_do_not_vanish(qfund, cli, store, written):
+    """A Saturday before and Good Friday after: both used to be gone without a word."""
+    bar = (10, 11, 9, 10.5, 100)
+    days = ("2024-03-23", "2024-03-25", "2024-03-28", "2024-03-29")
+    written("bars.csv", HEAD, [("AAA", day, *bar) for day in days])
+    ran = qfund("ingest --vendor files --path bars.csv --json")
+    assert ran.code == 5
+    data = json.loads(ran.out)["data"]
+    assert rejects(cli) == {2: "not_a_session", 5: "not_a_session"}
+    assert (data["rows"]["rows"], data["rows"]["stored"], data["rows"]["rejected"]) == (4, 2, 2)
+    assert len(closes(store, "AAA", "bars")) == 2
+
+
+def test_minutes_of_a_weekend_at_either_end_of_a_file_do_not_vanish(qfund, cli, written):
+    times = ("2024-03-09T15:00:00Z", "2024-03-11T13:30:00Z", "2024-03-12T04:30:00Z", "2024-03-16T15:00:00Z")
+    written("bars.csv", "symbol,ts,open,high,low,close,volume", [("AAA", one, 1, 1, 1, 1, 5) for one in times])
+    ran = qfund("ingest --vendor files --path bars.csv --timeframe 1m --json")
+    assert ran.code == 5
+    data = json.loads(ran.out)["data"]
+    assert rejects(cli) == {2: "not_a_session", 5: "not_a_session"}
+    assert data["left_out"] == {"outside_hours": 1}
+    assert [data["rows"][name] for name in ("rows", "stored", "rejected", "left_out", "lost")] == [4, 1, 2, 1, 0]
+
+
+def test_what_was_not_asked_for_is_counted_and_told(qfund, cli, written):
+    written("bars.csv", HEAD, [*ROWS, ("BBB", "2024-03-09", 1, 1, 1, 1, 1)])
+    ran = qfund("ingest --vendor files --path bars.csv --symbols BBB --until 2024-03-08")
+    assert ran.code == 0, ran.err
+    said = " ".join(ran.out.split())
+    assert "Rows: 7 in all; 2 stored, 3 of symbols that were not asked for, 2 of days that were not asked" in said
+    assert not (cli.folder / "bars.csv.rejects.csv").exists()
+    again = qfund("ingest --vendor files --path bars.csv")
+    assert "2 of sessions that were answered before" in " ".join(again.out.split())
+    nothing = qfund("ingest --vendor files --path bars.csv --symbols AAA")
+    assert "Nothing to fetch" in nothing.out
+    assert "3 of sessions that were answered before" in " ".join(nothing.out.split())
+
+
+def test_a_row_that_is_cut_short_is_rejected_alone_and_is_taken_once_it_is_mended(qfund, cli, store, written):
+    whole = [",".join(map(str, row)) for row in ROWS]
+    torn = [*whole[:1], whole[1][:17], *whole[2:4], '"' + whole[4], *whole[5:]]
+    (cli.folder / "bars.csv").write_text("\n".join([HEAD, *torn]) + "\n")
+    for _ in range(2):  # it is said each time, until it is mended
+        ran = qfund("ingest --vendor files --path bars.csv")
+        assert ran.code == 5
+        assert "2 a row with too few or too many fields" in " ".join(ran.err.split())
+        assert "not asked for" not in ran.err
+        assert rejects(cli) == {3: "torn", 6: "torn"}
+        assert closes(store, "AAA", "bars").tolist() == closes(store, "BBB", "bars").tolist() == [10.5, 12.5]
+    (cli.folder / "bars.csv").write_text("\n".join([HEAD, *whole]) + "\n")
+    assert qfund("ingest --vendor files --path bars.csv").code == 0
+    assert closes(store, "AAA", "bars").tolist() == closes(store, "BBB", "bars").tolist() == [10.5, 11.5, 12.5]
+    assert "AAA" not in qfund("data check --vendor files").out  # nothing is left in quarantine
+
+
+def test_a_date_that_cannot_be_read_is_called_that(qfund, cli, written):
+    written("bars.csv", HEAD, [*ROWS, ("AAA", "12.03.2024", 10, 11, 9, 10.5, 100)])
+    ran = qfund("ingest --vendor files --path bars.csv")
+    assert ran.code == 5
+    assert "1 a date or time that cannot be read" in " ".join(ran.err.split())
+    assert rejects(cli) == {8: "bad_time"}
+
+
+def test_a_torn_minute_leaves_the_other_sessions_answered(qfund, store, written):
+    days = ("2024-03-07", "2024-03-08", "2024-03-11", "2024-03-12")
+    rows = [("AAA", f"{day}T15:{n:02}:00Z", 10, 11, 9, 10.5, 100) for day in days for n in range(3)]
+    written("bars.csv", "symbol,ts,open,high,low,close,volume", [*rows[:4], ("AAA", "2024"), *rows[5:]])
+    assert qfund("ingest --vendor files --path bars.csv --timeframe 1m").code == 5
+    assert len(closes(store, "AAA", "bars", "1m")) == 11
+    again = qfund("ingest --vendor files --path bars.csv --timeframe 1m --dry-run --json")
+    (step,) = json.loads(again.out)["data"]["steps"]
+    assert (step["since"], step["until"]) == ("2024-03-08", "2024-03-08")
+
+
+def test_minutes_of_futures_are_of_the_session_that_opened_on_the_evening_before(qfund, store, written):
+    times = ("2024-03-10T22:00:00Z", "2024-03-11T14:30:00Z", "2024-03-11T22:00:00Z")
+    written("es.csv", "ts,open,high,low,close,volume", [(one, 1, 1, 1, 1, 5) for one in times])
+    line = "ingest --vendor files --path es.csv --timeframe 1m --with symbol=ESM4 --with calendar=CMES --json"
+    ran = qfund(f"{line} --until 2024-03-11")
+    assert ran.code == 0, ran.err
+    data = json.loads(ran.out)["data"]
+    assert (data["since"], data["rows"]["stored"], data["rows"]["unread"]) == (
+        "2024-03-11",
+        2,
+        {"other_dates": 1},
+    )
+    assert len(closes(store, "ESM4", "es", "1m")) == 2
+
+
+@pytest.mark.parametrize(
+    ("content", "code", "words"),
+    [
+        (b"", 5, "is empty"),
+        (HEAD.encode() + b"\n", 5, "has no rows"),
+        (b"PK\x03\x04\0\0", 2, "no CSV"),
+        (b"<html><body>no</body></html>\n", 2, "columns are not clear"),
+    ],
+)
+def test_a_file_that_holds_no_bars_is_explained_in_a_sentence(qfund, cli, content, code, words):
+    (cli.folder / "bars.csv").write_bytes(content)
+    ran = qfund("ingest --vendor files --path bars.csv")
+    assert (ran.code, words in ran.err, "Traceback" in ran.err) == (code, True, False), ran.err
+
+
+def test_a_session_that_has_not_come_yet_is_not_answered(qfund, cli, written):
+    year = datetime.now(UTC).year + 1
+    written("bars.csv", HEAD, [*ROWS, ("AAA", f"{year}-03-08", 1, 1, 1, 1, 1), ("AAA", "2098-06-02", 1, 1, 1, 1, 1)])
+    ran = qfund("ingest --vendor files --path bars.csv")
+    assert ran.code == 5
+    assert rejects(cli) == {8: "future", 9: "future"}
+    again = json.loads(qfund("ingest --vendor files --path bars.csv --json").out)["data"]
+    assert again["total"]["rows_rejected"] == 2  # and so again, until the file is mended or the day has come
+
+
+def test_days_before_the_calendars_begin_are_called_that(qfund, cli, written):
+    written("bars.csv", HEAD, [("AAA", "1988-03-08", 1, 1, 1, 1, 1), *ROWS])
+    assert qfund("ingest --vendor files --path bars.csv --since 1990-01-01").code == 0
+    ran = qfund("ingest --vendor files --path bars.csv --full-refresh")
+    assert (ran.code, rejects(cli)) == (5, {2: "before_calendar"})
 
 
 def test_nothing_in_the_future_is_stored(qfund, store, written):

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyarrow import parquet
 
-from qfund.errors import NotFoundError, UsageError
+from qfund.errors import DataQualityError, NotFoundError, UsageError
 from qfund.vendors import file_columns, file_times
 from qfund.vendors.contract import DAILY_SCHEMA, MINUTE_SCHEMA, BarRequest, Setup
 from qfund.vendors.files import Files, KeepsRejects
@@ -42,6 +42,15 @@ def rows(vendor, timeframe=None, symbols=None, since=None, until=None) -> list[d
     assert page.next_cursor is None
     assert page.bars.schema == (DAILY_SCHEMA if offer.timeframe == "1d" else MINUTE_SCHEMA)
     return page.bars.to_pylist()
+
+
+def unfit(vendor, timeframe=None, since=None, until=None) -> list[dict]:
+    """The rows that are no bars."""
+    offer = vendor.capabilities.offer(timeframe) if timeframe else vendor.capabilities.offers[0]
+    chosen = tuple(one.symbol for one in vendor.listings())
+    days = (since or offer.first, until or offer.last)
+    (page,) = vendor.bars(BarRequest(chosen, offer.timeframe, offer.first, offer.last, offer, days))
+    return page.unfit.to_pylist()
 
 
 def utc(*parts) -> datetime:
@@ -161,9 +170,13 @@ def test_an_hour_that_the_clocks_show_twice_or_never_is_no_time(tmp_path):
         "ts,open,high,low,close\n2024-03-10 02:30:00,1,1,1,1\n2024-03-10 03:30:00,1,1,1,1\n"
         "2024-11-03 01:30:00,1,1,1,1\n2024-11-03 02:30:00,1,1,1,1\n",
     )
-    found = rows(files(path, symbol="EURUSD", zone="America/New_York", calendar="FX", price_kind="mid"), "1m")
-    assert {row["ts"] for row in found} == {None, utc(2024, 3, 10, 7, 30), utc(2024, 11, 3, 7, 30)}
-    assert sum(row["ts"] is None for row in found) == 2
+    vendor = files(path, symbol="EURUSD", zone="America/New_York", calendar="FX", price_kind="mid")
+    found = rows(vendor, "1m")
+    assert [row["ts"] for row in found] == [utc(2024, 3, 10, 7, 30), utc(2024, 11, 3, 7, 30)]
+    assert [(row["line"], row["reason"], row["ts"]) for row in unfit(vendor, "1m")] == [
+        (2, "bad_time", None),
+        (4, "bad_time", None),
+    ]
     assert {row["volume"] for row in found} == {0.0}
 
 
@@ -178,6 +191,28 @@ def test_sessions_of_foreign_exchange_begin_at_seventeen_new_york(tmp_path):
     assert (offer.first, offer.last, offer.price_kind) == (date(2024, 11, 4), date(2024, 11, 5), "mid")
     assert len(rows(vendor, until=date(2024, 11, 4))) == 2
     assert vendor.listings()[0].currency == "USD"
+
+
+def test_futures_that_open_on_the_evening_before_are_of_their_session(tmp_path):
+    """CME's Monday opens on Sunday at 17:00 Chicago, 22:00 UTC in summer."""
+    path = written(
+        tmp_path,
+        "time,open,high,low,close,volume\n2024-03-08T21:59:00Z,1,1,1,1,1\n2024-03-10T22:00:00Z,1,1,1,1,1\n"
+        "2024-03-11T21:59:00Z,1,1,1,1,1\n2024-03-11T22:00:00Z,1,1,1,1,1\n",
+    )
+    vendor = files(path, symbol="ESM4", calendar="CMES")
+    (offer,) = vendor.capabilities.offers
+    assert (offer.timeframe, offer.first, offer.last) == ("1m", date(2024, 3, 8), date(2024, 3, 12))
+    by_day = [len(rows(vendor, since=day, until=day)) for day in [date(2024, 3, n) for n in range(8, 13)]]
+    assert by_day == [1, 0, 0, 2, 1]
+
+
+def test_days_that_are_stamped_with_their_opening_on_the_evening_before_are_of_their_session(tmp_path):
+    lines = "".join(f"{time},1,1,1,1,5\n" for time in ("2024-03-07T23:00:00Z", "2024-03-10T22:00:00Z"))
+    path = written(tmp_path, f"time,open,high,low,close,volume\n{lines}")
+    vendor = files(path, symbol="ESM4", calendar="CMES")
+    assert [offer.timeframe for offer in vendor.capabilities.offers] == ["1d"]
+    assert [row["session"] for row in rows(vendor)] == [date(2024, 3, 8), date(2024, 3, 11)]
 
 
 @pytest.mark.parametrize(
@@ -253,16 +288,12 @@ def test_other_slips_say_what_to_do(tmp_path):
     with pytest.raises(NotFoundError):
         files(tmp_path / "none.csv")
     for text, said in (
-        (good, "no rows"),
         (good + "03/08/2024,1,1,1,1,1,X\n", "no times that qfund reads, such as '03/08/2024'"),
-        (good + "2024-03-08,1;1;1;1\n", "no times that qfund reads, such as nothing at all"),
         (good + "2024-03-08,1,1,1,a,1,X\n", "'close' holds no number.*'a'"),
-        ("", "not clear"),
+        ("\n" + good, "not clear"),
     ):
         with pytest.raises(UsageError, match=said):
             files(written(tmp_path, text))
-    with pytest.raises(UsageError, match="cannot be read"):
-        files(written(tmp_path, "not parquet", "x.parquet"))
     path = written(tmp_path, good + "2024-03-08,1,1,1,1,1,X\n")
     with pytest.raises(UsageError, match="'trades' is no kind of price"):
         files(path, price_kind="trades")
@@ -273,6 +304,63 @@ def test_other_slips_say_what_to_do(tmp_path):
     with pytest.raises(UsageError, match="Which file"):
         Files().listings()
     assert Files().capabilities.offers == ()
+
+
+GOOD = "date,open,high,low,close,volume,symbol\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "is empty"),
+        ("\n \n", "is empty"),
+        (GOOD, "has no rows, only the names of columns"),
+        (GOOD + "2024-03-08,1;1;1;1\n", "No row of .* has as many fields as its first line.* line 2"),
+    ],
+)
+def test_a_file_that_holds_nothing_is_bad_data(tmp_path, text, said):
+    with pytest.raises(DataQualityError, match=said):
+        files(written(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("bars.csv", b"PK\x03\x04\0\0\0\0", "no CSV.* a workbook or a ZIP archive"),
+        ("bars.csv", GOOD.encode("utf-16"), "no CSV.* text in UTF-16"),
+        ("bars.csv", b"\x7fELF\0\0", "no CSV: it is not text in UTF-8.$"),
+        ("bars.csv", GOOD.encode() + "2024-03-08,1,1,1,1,1,ÄÖ\n".encode("latin-1"), "cannot be read as CSV"),
+        ("bars.csv.gz", b"not packed", "cannot be read as CSV"),
+        ("bars.parquet", b"not parquet", "cannot be read as Parquet"),
+        ("bars.parquet", b"", "cannot be read as Parquet"),
+    ],
+)
+def test_a_file_of_another_kind_is_named_as_such(tmp_path, name, content, said):
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(UsageError, match=said):
+        files(path)
+
+
+def test_a_parquet_file_of_other_columns_is_explained(tmp_path):
+    path = tmp_path / "bars.parquet"
+    parquet.write_table(pa.table({"a": [1], "b": ["x"]}), path)
+    with pytest.raises(UsageError, match=r"no column was recognised for open.* Found: 'a', 'b'"):
+        files(path)
+    nested = {name: [[1.0]] for name in ("symbol", "date", "open", "high", "low", "close", "volume")}
+    parquet.write_table(pa.table(nested), path)
+    with pytest.raises(UsageError, match="'open' holds no number"):
+        files(path)
+    parquet.write_table(pa.table({name: [1.0] for name in nested}).slice(0, 0), path)
+    with pytest.raises(DataQualityError, match="no rows"):
+        files(path)
+
+
+def test_a_folder_is_called_one_with_what_it_holds(tmp_path):
+    written(tmp_path, GOOD, "a.csv")
+    with pytest.raises(UsageError, match=r"is a folder.* It holds a\.csv") as error:
+        files(tmp_path)
+    assert error.value.fix == f"--path {tmp_path / 'a.csv'}"
 
 
 # ---------------------------------------------------------------- rows to reject
@@ -291,45 +379,78 @@ FAULTY = (
 )
 
 
-def test_what_cannot_be_read_comes_as_a_row_without_it(tmp_path):
-    vendor = files(written(tmp_path, FAULTY))
-    found = rows(vendor)
-    assert len(found) == 8
-    assert [(row["symbol"], row["session"]) for row in found] == [
-        ("X", date(2024, 3, 7)),
-        ("X", date(2024, 3, 8)),
-        ("X", None),
-        (None, None),
-        ("X", date(2024, 3, 12)),
-        (None, date(2024, 3, 13)),
-        (None, None),
-        ("X", date(2024, 3, 15)),
+def test_what_is_no_number_comes_as_a_bar_without_it(tmp_path):
+    found = rows(files(written(tmp_path, FAULTY)))
+    assert [(row["symbol"], row["session"].day) for row in found] == [
+        ("X", 7),
+        ("X", 8),
+        ("X", 12),
+        ("X", 15),
     ]
     assert math.isnan(found[1]["low"])
-    assert math.isnan(found[4]["close"])
-    assert all(math.isnan(found[3][name]) for name in NAMES)
+    assert math.isnan(found[2]["close"])
+
+
+def test_a_row_that_is_no_bar_comes_with_its_line_and_what_is_wrong_with_it(tmp_path):
+    found = unfit(files(written(tmp_path, FAULTY)))
+    assert [(row["line"], row["reason"], row["symbol"], row["session"]) for row in found] == [
+        (5, "bad_time", "X", None),
+        (6, "torn", None, None),
+        (8, "no_symbol", None, date(2024, 3, 13)),
+        (9, "torn", None, None),
+    ]
+    assert all(math.isnan(found[1][name]) for name in NAMES)
+    assert [[day.day for day in row["beside"] or ()] for row in found] == [[8, 12], [8, 12], [], [13, 15]]
 
 
 def test_an_unreadable_row_comes_once_with_the_readable_row_before_it(tmp_path):
     vendor = files(written(tmp_path, FAULTY))
-    halves = [
-        rows(vendor, until=date(2024, 3, 8)),
-        rows(vendor, since=date(2024, 3, 9)),
+    halves = [unfit(vendor, until=date(2024, 3, 8)), unfit(vendor, since=date(2024, 3, 9))]
+    assert [[row["line"] for row in half] for half in halves] == [[5, 6], [8, 9]]
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("2024-03-08,1,1", "torn"),
+        ("2024-03-08,1,1,1,1,5,X,Y", "torn"),
+        ('2024-03-08,1,1,1,1,5,"X', "torn"),
+        ('"2024-03-08,1,1,1,1,5,X', "torn"),
+        ("yesterday,1,1,1,1,5,X", "bad_time"),
+        ("2024-02-30,1,1,1,1,5,X", "bad_time"),
+        ("9999-12-31,1,1,1,1,5,X", "bad_time"),
+        (",1,1,1,1,5,X", "bad_time"),
+        ("2024-03-08,1,1,1,1,5,", "no_symbol"),
+    ],
+)
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_row_at_fault_costs_no_other_row(tmp_path, line, reason, end):
+    lines = [
+        "date,open,high,low,close,volume,symbol",
+        "2024-03-07,1,1,1,1,5,X",
+        line,
+        "",
+        '2024-03-11,1,1,1,1,5,"X"',
     ]
-    assert [len(half) for half in halves] == [4, 4]
+    path = tmp_path / "bars.csv"
+    path.write_bytes(end.join([*lines, "2024-03-12,1,1,1,1,5,X", ""]).encode())
+    vendor = files(path)
+    assert [row["session"].day for row in rows(vendor)] == [7, 11, 12]
+    assert [(row["line"], row["reason"]) for row in unfit(vendor)] == [(3, reason)]
 
 
 def test_rejects_are_written_beside_the_file_with_line_and_reason(tmp_path):
     vendor = files(written(tmp_path, FAULTY))
     assert isinstance(vendor, KeepsRejects)
     table = pa.Table.from_pylist(rows(vendor), DAILY_SCHEMA)
-    bad = table.take([6, 2, 4, 1, 3, 5]).append_column("reason", pa.array(["why"] * 6))
-    target = vendor.write_rejects(bad)
+    bad = table.take([2, 1]).append_column("reason", pa.array(["why"] * 2))
+    none = pa.Table.from_pylist(unfit(vendor)[::-1]).select([*bad.column_names, "line"])
+    target = vendor.write_rejects(pa.concat_tables([bad, none], promote_options="permissive"))
     assert target == tmp_path / "bars.csv.rejects.csv"
     with target.open() as file:
         written_rows = list(csv.DictReader(file))
     assert [row["line"] for row in written_rows] == ["3", "5", "6", "7", "8", "9"]
-    assert {row["reason"] for row in written_rows} == {"why"}
+    assert [row["reason"] for row in written_rows] == ["why", "bad_time", "torn", "why", "no_symbol", "torn"]
     assert [row["session"] for row in written_rows] == ["2024-03-08", "", "", "2024-03-12", "2024-03-13", ""]
 
 
