@@ -148,21 +148,32 @@ def plan(facts: Facts) -> Plan:
 
 
 def dates_of(facts: Facts, step: FetchSpan) -> Span:
-    """The first and last date that come with a step: its sessions' own, and those after them without one.
+    """The first and last date that come with a step: its sessions' own, and those around without a session.
 
-    What was asked for before its first session comes with that session. So the steps of a symbol that wants
-    everything share out each date that was asked for, and a row of a Saturday is judged like any other.
+    The dates between two sessions come with the session before them, or, where that one is not asked for,
+    with the one after. So the steps of a plan share out all dates, and a row of a Saturday, which only a file
+    can hold, is judged once like any other.
     """
     if step.unfinished:
         return step.since, step.until
     days = _days(facts.sessions)
-    first = not (days < np.datetime64(step.since)).any()
+    at = int(np.searchsorted(days, np.datetime64(step.since), "left"))
     after = int(np.searchsorted(days, np.datetime64(step.until), "right"))
     following = facts.sessions[after] if after < len(days) else facts.going_on
-    return (
-        min(facts.asked[0], step.since) if first else step.since,
-        max(facts.asked[1], step.until) if following is None else following - timedelta(days=1),
-    )
+    since = step.since
+    if at == 0:
+        since = min(facts.asked[0], since)
+    elif not _asks_before(facts, step, at):
+        since = facts.sessions[at - 1] + timedelta(days=1)
+    until = max(facts.asked[1], step.until) if following is None else following - timedelta(days=1)
+    return since, until
+
+
+def _asks_before(facts: Facts, step: FetchSpan, at: int) -> bool:
+    """Whether the session before the one at a position is asked for, too, of any of a step's symbols."""
+    symbols = set(step.symbols)
+    lives = {one.life: one for one in facts.symbols if one.symbol in symbols}
+    return any(bool(wanted(facts, one)[at - 1]) for one in lives.values())
 
 
 def renewed(made: Plan, again: Facts) -> Plan:
