@@ -32,8 +32,8 @@ REASONS = {
     "symbol": "a symbol that was not asked for",
     "time": "no time",
     "wrong_zone": "a time in another zone than the exchange's",
-    "future": "a time that has not come yet",
     "outside_span": "a day that was not asked for",
+    "future": "a time that has not come yet",
     "before_calendar": f"a day before {FIRST_SESSION[:4]}, where the calendars of exchanges begin",
     "not_a_session": "a day on which the exchange was closed",
     "not_a_minute": "a time that is not a whole minute",
@@ -208,13 +208,13 @@ def _judged(
         reject("wrong_zone", rows.no_session)
     else:
         reject("time", rows.no_time)
-    begin, end = _begins_and_ends(rows, hours)
-    reject("future", begin > _microseconds(now))
     if (rows.place < 0).any():
         nowhere = rows.place < 0
         nowhere[nowhere] = hours.place_of_days(rows.days[nowhere]) < 0
         for code, faulty in _day_faults(rows.days, request, now):
             reject(code, nowhere & faulty)
+    begin, end = _begins_and_ends(rows, hours)
+    reject("future", begin > _microseconds(now))
     if request.timeframe == "1m":
         reject("not_a_minute", begin % MINUTE != 0)
         if rows.astray.any():
@@ -231,8 +231,8 @@ def _day_faults(days: np.ndarray, request: BarRequest, now: datetime) -> list[tu
     """For each reason that a day without a session can have which days it applies to."""
     first, last = (_day_number(one) for one in request.dates)
     return [
-        ("future", days > _day_number(now.date()) + 1),  # nowhere on earth it has begun
         ("outside_span", (days < first) | (days > last)),
+        ("future", days > _day_number(now.date()) + 1),  # nowhere on earth it has begun
         ("before_calendar", days < _day_number(date.fromisoformat(FIRST_SESSION))),
         ("not_a_session", np.ones(len(days), dtype=bool)),
     ]

@@ -30,6 +30,9 @@ MOST_ROWS = 10_000
 """Rows of the quarantine that one run writes; what it rejects beyond them is counted with the run only."""
 
 _STAGE = "qfund_quarantine"
+_SEVERAL = "'conflict', 'bad_time', 'no_symbol'"
+"""Reasons of which one place holds several rows that differ, each a row of its own."""
+
 _ONCE = (
     "source_id, timeframe, coalesce(instrument_id, 0), coalesce(session, '-infinity'::date),"
     " coalesce(ts, '-infinity'::timestamptz), coalesce(symbol, ''), reason, variant"
@@ -100,7 +103,7 @@ def write(conn: Any, series: Series, run_id: int, ids: Mapping[str, int], reject
             f" SELECT DISTINCT ON ({_ONCE}) {int(run_id)}, {int(run_id)}, x.* FROM ("  # the first of equals
             f" SELECT {series.source_id}::smallint AS source_id, '{series.timeframe}' AS timeframe,"
             " s.instrument_id, s.symbol, s.session, s.ts, s.reason,"
-            f" CASE s.reason WHEN 'conflict' THEN {digest} ELSE '' END AS variant, s.whole,"
+            f" CASE WHEN s.reason IN ({_SEVERAL}) THEN {digest} ELSE '' END AS variant, s.whole,"
             f" jsonb_build_object({values}) AS bar FROM pg_temp.{_STAGE} s) x"
             f" ON CONFLICT ({_ONCE}) WHERE released_at IS NULL DO UPDATE SET"
             " last_run_id = excluded.last_run_id, bar = excluded.bar, whole = excluded.whole,"

@@ -82,6 +82,11 @@ def test_rows_without_symbol_or_time_are_kept_too(shelf):
     assert [one.instrument_id for one in quarantine.entries(shelf.store, symbols=["A"])] == [shelf.ids["A"]]
 
 
+def test_rows_of_which_no_session_is_known_are_kept_one_by_one(shelf):
+    put(shelf, [flat("A", None, 1.0), flat("A", None, 2.0), flat("A", None, 2.0)], *["bad_time"] * 3)
+    assert sorted(one.bar["close"] for one in quarantine.entries(shelf.store)) == [1, 2]
+
+
 def test_a_run_keeps_ten_thousand_rows_and_no_more(shelf):
     run = begin(shelf)
     days = [date.fromordinal(date(1990, 1, 1).toordinal() + n) for n in range(quarantine.MOST_ROWS + 5)]
@@ -124,6 +129,11 @@ def test_a_symbol_that_was_not_asked_for_goes_when_it_does_not_come_again(shelf)
     put(shelf, [flat("Z", MON, 1.0)], "symbol")
     assert release(shelf, A=[(TUE, WED)]) == 0
     assert release(shelf, A=[(MON, WED)]) == 1
+
+
+def test_what_has_neither_symbol_nor_session_goes_with_any_later_fit_answer(shelf):
+    put(shelf, [(None, None, NAN, NAN, NAN, NAN, NAN)], "torn")
+    assert release(shelf, A=[(MON, MON)]) == 1
 
 
 def test_a_run_does_not_release_what_it_wrote_itself(shelf):
