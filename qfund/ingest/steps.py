@@ -193,9 +193,7 @@ def commit(target: Target, step: FetchSpan, answer: Answer, report: Report) -> K
         )
         checked = seen.checked
         rejects = _rejects(checked, answer.unfit)
-        rejected = rejected_days(checked.rejected)
-        for symbol, unsure in unsure_days(answer.unfit, checked.good, step.symbols, days).items():
-            rejected[symbol] |= unsure
+        rejected = _unanswered(checked, answer.unfit, step.symbols, days)
         covers = {} if step.unfinished else fit_spans(step.symbols, final, rejected)
         written = write_bars(
             connection,
@@ -255,6 +253,16 @@ def _rejects(checked: Checked, unfit: pa.Table) -> pa.Table:
     # Columns of the vendor's own, such as a line, go with them.
     tables = [checked.rejected, unfit.drop_columns(["beside"])]
     return pa.concat_tables(tables, promote_options="default")
+
+
+def _unanswered(
+    checked: Checked, unfit: pa.Table, symbols: Sequence[str], days: tuple[date, ...]
+) -> dict[str, set[date | None]]:
+    """The sessions of each symbol that a rejected bar, or what is none, leaves unanswered."""
+    found = rejected_days(checked.rejected)
+    for symbol, unsure in unsure_days(unfit, checked.good, symbols, days).items():
+        found[symbol] |= unsure
+    return found
 
 
 def unsure_days(

@@ -218,8 +218,8 @@ def _windows(seen: pa.Array, calendar: str, hours: Hours, now: datetime) -> Wind
     """The sessions around some instants, as far as they have begun."""
     ends = compute.min_max(seen).as_py()
     tomorrow = (now + timedelta(days=1)).date()
-    first = ends["min"].date() - timedelta(days=4)
-    return windows(calendar, hours, first, max(first, min(ends["max"].date() + timedelta(days=4), tomorrow)))
+    first = min(ends["min"].date() - timedelta(days=4), tomorrow)
+    return windows(calendar, hours, first, min(ends["max"].date() + timedelta(days=4), tomorrow))
 
 
 def _wall(ts: pa.Array, zone_name: str) -> pa.Array:

@@ -294,6 +294,16 @@ def test_a_session_that_has_not_come_yet_is_not_answered(qfund, cli, written):
     assert again["total"]["rows_rejected"] == 2  # and so again, until the file is mended or the day has come
 
 
+@pytest.mark.parametrize("calendar", ["XNYS", "CMES", "FX", "XHKG"])
+@pytest.mark.parametrize("time", ["2098-06-02", "2098-06-02T14:31:00Z"])
+def test_a_file_of_the_far_future_is_refused_in_words(qfund, written, calendar, time):
+    written("bars.csv", HEAD, [("AAA", time, 1, 1, 1, 1, 1)])
+    timeframe = "1m" if "T" in time else "1d"
+    line = f"ingest --vendor files --path bars.csv --with calendar={calendar} --timeframe {timeframe}"
+    ran = qfund(line)
+    assert (ran.code, "has no session" in ran.err) == (5, True), ran.err
+
+
 def test_days_before_the_calendars_begin_are_called_that(qfund, cli, written):
     written("bars.csv", HEAD, [("AAA", "1988-03-08", 1, 1, 1, 1, 1), *ROWS])
     assert qfund("ingest --vendor files --path bars.csv --since 1990-01-01").code == 0
