@@ -38,6 +38,10 @@ Event = Began | Asking | Paged | Kept | Failed
 PATIENCE = 10.0
 """Seconds to wait for another ingest of the same symbols."""
 
+USUAL_JOBS = 4
+"""So many chunks at a time keep the wire and this process busy; of more, all would only end later, with less
+committed when the run is stopped."""
+
 GIVE_UP_AFTER = 3
 """So many chunks lost in a row, for want of an answer, end a run."""
 
@@ -60,7 +64,7 @@ class Ingest:
         wish: what for.
         clock: the present by the vendor's clock, timezone-aware UTC; bars that are not over by then are left
             out.
-        jobs: how many chunks to fetch at a time; None for what the vendor allows.
+        jobs: how many chunks to fetch at a time, if the vendor allows so many; None for :data:`USUAL_JOBS`.
         patience: seconds to wait for another ingest of the same symbols.
         on_wait: told in a sentence when there is something to wait for.
         sent: what has gone over the wire so far.
@@ -84,7 +88,7 @@ class Ingest:
         self._vendor = Remembered(vendor)
         self._wish = wish
         self._clock = clock
-        self._jobs = max(1, min(jobs or vendor.capabilities.concurrency, vendor.capabilities.concurrency))
+        self._jobs = max(1, min(jobs or USUAL_JOBS, vendor.capabilities.concurrency))
         self._patience = patience
         self._on_wait = on_wait
         self._sent = sent

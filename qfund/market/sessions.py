@@ -80,18 +80,22 @@ def sessions(calendar: str, since: date, until: date) -> pd.DatetimeIndex:
     """
     if until < since:
         return pd.DatetimeIndex([], name="session")
-    found = _covering(calendar, until).sessions
-    first = found.searchsorted(pd.Timestamp(since), "left")
-    last = found.searchsorted(pd.Timestamp(until), "right")
-    return pd.DatetimeIndex(found[first:last].as_unit("us").to_numpy(), name="session")
+    book = _covering(calendar, until)
+    found = book.sessions[_rows(book, since, until)]
+    return pd.DatetimeIndex(found.as_unit("us").to_numpy(), name="session")
+
+
+def _rows(book: Any, since: date, until: date) -> slice:
+    """Where the sessions of ``[since, until]`` lie in a calendar."""
+    first = book.sessions.searchsorted(pd.Timestamp(since), "left")
+    return slice(first, max(first, book.sessions.searchsorted(pd.Timestamp(until), "right")))
 
 
 def opens_and_closes(calendar: str, since: date, until: date) -> tuple[pd.DatetimeIndex, pd.DatetimeIndex]:
     """Opens and closes of the sessions in ``[since, until]``, timezone-aware UTC, one each per session."""
-    days = sessions(calendar, since, until)
     book = _covering(calendar, until)
-    opens = pd.DatetimeIndex(book.opens.reindex(days)).as_unit("us")
-    closes = pd.DatetimeIndex(book.closes.reindex(days)).as_unit("us")
+    rows = _rows(book, since, until)
+    opens, closes = (pd.DatetimeIndex(one.iloc[rows]).as_unit("us") for one in (book.opens, book.closes))
     return (
         opens if opens.tz is not None else opens.tz_localize("UTC"),
         closes if closes.tz is not None else closes.tz_localize("UTC"),

@@ -8,7 +8,7 @@ claims of a dead run are simply taken over. Nothing here keeps a transaction ope
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from qfund.store.faults import translated
@@ -51,10 +51,10 @@ def living(store: Store, ingest_run_id: int) -> Iterator[None]:
     Raises:
         UpstreamError: the database does not answer.
     """
-    with translated(), closing(store.dbapi()) as connection, closing(connection.cursor()) as cursor:
-        cursor.execute(f"SELECT pg_advisory_lock({_LIVING}, {int(ingest_run_id)}) IS NULL")
-        cursor.fetchall()
-        connection.commit()
+    alone = store.sql.connect().execution_options(isolation_level="AUTOCOMMIT")
+    with translated(), alone as connection:
+        connection.detach()  # nobody else's: the lock ends with it
+        connection.exec_driver_sql(f"SELECT pg_advisory_lock({_LIVING}, {int(ingest_run_id)})")
         try:
             yield
         finally:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 CONNECTIONS = 32
 KEPT_SECONDS = 20.0
+AT_ONCE = 1 << 18
+"""Bytes to take from a socket that holds so many; a page of bars is a megabyte."""
 
 
 @dataclass(frozen=True)
@@ -215,7 +217,7 @@ class _Stream:
         self._hour = hour
 
     def read(self, max_bytes: int, timeout: float | None = None) -> Any:
-        return self._inner.read(max_bytes, self._hour.left(timeout))
+        return self._inner.read(max(max_bytes, AT_ONCE), self._hour.left(timeout))
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         self._inner.write(buffer, self._hour.left(timeout))
