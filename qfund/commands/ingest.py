@@ -109,6 +109,12 @@ def ingest(
     session = Session.of(ctx)
     if symbol and universe:
         raise UsageError("--symbols and --universe exclude each other.", code="TWO_LISTS")
+    if estimate and dry_run:
+        raise UsageError(
+            "--estimate and --dry-run exclude each other: the one tells the cost, the other the steps.",
+            fix="give one of them",
+            code="TWO_QUESTIONS",
+        )
     check_early(since, until, today=datetime.now(UTC).date())
     name = vendors.known(vendor)
     wish = Wish(
@@ -169,6 +175,7 @@ def _carried_out(ctx: typer.Context, session: Session, order: _Order) -> None:
     from qfund.commands import ingest_results as results
     from qfund.commands import vendors
     from qfund.ingest.apply import Ingest
+    from qfund.ingest.look import remembered
     from qfund.ingest.meter import Deadline
     from qfund.ingest.network import network
 
@@ -179,10 +186,11 @@ def _carried_out(ctx: typer.Context, session: Session, order: _Order) -> None:
         network(store, order.vendor, max_requests=limits.requests, deadline=deadline) as line,
     ):
         source = vendors.opened(session, order.vendor, network=line.network, options=order.options)
+        asked = remembered(source)
         work = Ingest(
             store,
-            source,
-            _complete(store, source, order),
+            asked,
+            _complete(store, asked, order),
             clock=line.network.now,
             jobs=limits.jobs,
             on_wait=console.note,
@@ -193,8 +201,9 @@ def _carried_out(ctx: typer.Context, session: Session, order: _Order) -> None:
         for note in plan.notes:
             console.note(note)
         if order.only == "estimate":
+            line.record()
             used = results.month(store, order.vendor)
-            console.show(results.estimated(plan, work.estimate(plan), used))
+            console.show(results.estimated(plan, work.estimate(plan), line.sent, used))
             return
         if order.only == "plan" or not plan.steps:
             console.show(results.planned(plan, results.rows(source, plan)))

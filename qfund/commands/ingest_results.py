@@ -108,8 +108,15 @@ def _names(symbols: tuple[str, ...]) -> str:
     return ", ".join(symbols[:8]) + more
 
 
-def estimated(plan: Plan, cost: Estimate, used: Sent) -> Outcome:
-    """What a plan costs at most."""
+def estimated(plan: Plan, cost: Estimate, asked: Sent, used: Sent) -> Outcome:
+    """What a plan costs at most.
+
+    Args:
+        plan: the plan.
+        cost: what it costs.
+        asked: what was sent to make the plan, which is part of the cost.
+        used: what was sent to the vendor this month.
+    """
     minutes = cost.seconds / 60
     pairs = (
         ("requests", cost.requests),
@@ -120,9 +127,23 @@ def estimated(plan: Plan, cost: Estimate, used: Sent) -> Outcome:
         ("vendor credits", f"{cost.credits:g}" if cost.credits else "none"),
         ("sent this month", f"{used.requests:,} requests"),
     )
-    said = f"At most, for plan {plan.id}; nothing was asked and nothing was changed."
-    data = {**_head(plan), "estimate": asdict(cost), "this_month": asdict(used)}
+    said = f"At most, for plan {plan.id}; {_asked(asked)} and nothing was changed."
+    data = {
+        **_head(plan),
+        "estimate": asdict(cost),
+        "asked": asked.requests,
+        "this_month": asdict(used),
+    }
     return Outcome("ingest", data, (Facts(pairs), Text(said)))
+
+
+def _asked(sent: Sent) -> str:
+    """What was asked to make a plan: the listings of symbols that the store does not know."""
+    if not sent.requests:
+        return "nothing was asked"
+    if sent.requests == 1:
+        return "1 of the requests was sent, to look up symbols that are not stored yet,"
+    return f"{sent.requests:,} of the requests were sent, to look up symbols that are not stored yet,"
 
 
 def _bytes(size: float) -> str:

@@ -47,7 +47,7 @@ class Actions:
 
 
 def asked(vendor: Vendor, offer: Offer, facts: Facts, steps: Sequence[FetchSpan]) -> Actions:
-    """Ask for the actions from the first wanted session, or a month ago, to the next session.
+    """Ask for the actions in the `window` of the steps.
 
     Raises:
         ConfigError, BudgetError, TimeoutExpiredError, InterruptedRunError: the run has to end.
@@ -55,10 +55,7 @@ def asked(vendor: Vendor, offer: Offer, facts: Facts, steps: Sequence[FetchSpan]
     found = Actions()
     if offer.market != "us_equity":
         return found
-    last = max(step.until for step in steps)
-    since = min(*(step.since for step in steps), last - LATE)
-    after = last + timedelta(days=1)
-    until = sessions.sessions(offer.calendar, after, after + LONGEST_CLOSURE)[0].date()
+    since, until = window(offer, steps)
     names = list(dict.fromkeys(symbol for step in steps for symbol in step.symbols))
     batches = list(_batches(names, facts.symbols_per_request))
     while batches:
@@ -75,6 +72,14 @@ def asked(vendor: Vendor, offer: Offer, facts: Facts, steps: Sequence[FetchSpan]
                 found.unknown.update(dict.fromkeys(batch, error))
     found.window = (since, until)
     return found
+
+
+def window(offer: Offer, steps: Sequence[FetchSpan]) -> tuple[date, date]:
+    """The ex-dates to ask for: from the first wanted session, or a month before the last, to the next one."""
+    last = max(step.until for step in steps)
+    after = last + timedelta(days=1)
+    next_one = sessions.sessions(offer.calendar, after, after + LONGEST_CLOSURE)[0].date()
+    return min(*(step.since for step in steps), last - LATE), next_one
 
 
 def stored(store: Store, series: Series, facts: Facts, actions: Actions) -> int:

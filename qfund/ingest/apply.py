@@ -24,7 +24,7 @@ from qfund.ingest import actions, drift
 from qfund.ingest.actions import is_silence
 from qfund.ingest.estimate import Estimate, estimate, stored_bar_bytes
 from qfund.ingest.fetching import ENDS_THE_RUN, Asking, Fetched, Fetching, Paged
-from qfund.ingest.look import Remembered, Wish, listed, look, offered
+from qfund.ingest.look import Wish, listed, look, offered, remembered
 from qfund.ingest.plan import Facts, FetchSpan, Plan, dates_of, plan, renewed
 from qfund.ingest.report import Began, Failed, Kept, Report
 from qfund.ingest.steps import Answer, Target, ask, commit
@@ -81,7 +81,7 @@ class Ingest:
         record: Callable[[], None] = lambda: None,
     ) -> None:
         self._store = store
-        self._vendor = Remembered(vendor)
+        self._vendor = remembered(vendor)
         self._wish = wish
         self._clock = clock
         self._jobs = max(1, min(jobs or vendor.capabilities.concurrency, vendor.capabilities.concurrency))
