@@ -220,6 +220,8 @@ def _by_ingest(session: Session, store: Store, vendor: str, timeframe: Timeframe
                 for event in work.apply(plan):
                     if isinstance(event, Failed):
                         failed |= dict.fromkeys(event.step.symbols, event.error.message)
+                if work.report.stopped is not None:
+                    failed |= dict.fromkeys(names, work.report.stopped.message.rstrip("."))
             except (NotFoundError, UsageError, DataQualityError) as error:
                 failed |= dict.fromkeys(names, error.message.rstrip("."))
             return Fetched(sources.find_series(store, name, offered(source, wish)), failed)

@@ -11,7 +11,7 @@ differs it is refused.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Container, Generator, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -21,7 +21,6 @@ from qfund.errors import (
     QfundError,
 )
 from qfund.ingest import actions, drift
-from qfund.ingest.actions import is_silence
 from qfund.ingest.estimate import Estimate, estimate, stored_bar_bytes
 from qfund.ingest.fetching import ENDS_THE_RUN, Asking, Fetched, Fetching, Paged
 from qfund.ingest.look import Wish, listed, look, offered, remembered
@@ -235,11 +234,11 @@ class Ingest:
         yield Began(report.run_id, current, replanned=current.steps != plan(before).steps)
         try:
             told = actions.asked(self._vendor, self._offer, facts, current.steps)
+            if current.missing and self._offer.market == "us_equity":
+                report.notes += self._drift(current)
         except ENDS_THE_RUN as error:
             report.stopped = error
             return
-        if current.missing and self._offer.market == "us_equity":
-            report.notes += self._drift(current)
         report.told += actions.stored(self._store, series, facts, told)
         if told.renamed:  # from now on each session is asked for under the name it had
             facts = self._facts_of(mine)
@@ -247,8 +246,11 @@ class Ingest:
             current = plan(facts)
             report.add(current)
         target = Target(self._store, series, self._offer, facts, report.run_id, told.known, told.unknown)
+        steps, without = _parted(current.steps, told.unknown)
+        for step in without:
+            yield report.pass_over(step, told.unknown[step.symbols[0]])
         with Fetching(self._ask, self._jobs) as fetching:
-            fetching.add(current.steps)
+            fetching.add(steps)
             for news in fetching:
                 if isinstance(news, Fetched):
                     yield from self._settled(target, news, report, fetching)
@@ -261,13 +263,20 @@ class Ingest:
         return replace(now, symbols=tuple(one for one in now.symbols if one.instrument in mine))
 
     def _drift(self, current: Plan) -> tuple[str, ...]:
-        """Where the broker's own calendar disagrees; that it cannot be asked now is no reason to stop."""
+        """Where the broker's own calendar disagrees; that it answers with an error is no reason to stop.
+
+        Raises:
+            ConfigError, BudgetError, TimeoutExpiredError, InterruptedRunError, UnreachableError: the run has
+                to end.
+        """
         since = min(step.since for step in current.steps)
         until = max(step.until for step in current.steps)
         try:
             return drift.disagreements(
                 self._vendor.itself, self._vendor.name, self._offer.calendar, since, until
             )
+        except ENDS_THE_RUN:
+            raise
         except QfundError as error:
             return (f"{self._vendor.name}'s own calendar could not be compared: {error.message}",)
 
@@ -287,8 +296,7 @@ class Ingest:
             report.untried += len(fetching.drop()) + 1
             return
         report.in_a_row += 1 if outcome.retryable else 0
-        splits = len(news.step.symbols) > 1 and not is_silence(outcome)
-        if splits and report.in_a_row < GIVE_UP_AFTER_ERRORS:
+        if len(news.step.symbols) > 1 and report.in_a_row < GIVE_UP_AFTER_ERRORS:
             middle = len(news.step.symbols) // 2
             parts = news.step.symbols[:middle], news.step.symbols[middle:]
             fetching.add(replace(news.step, symbols=part) for part in parts)
@@ -311,11 +319,21 @@ class Ingest:
             return news.outcome
         if isinstance(news.outcome, BaseException):
             raise news.outcome
-        unknown = [target.unknown[symbol] for symbol in news.step.symbols if symbol in target.unknown]
-        if unknown:
-            return unknown[0]
         try:
             return commit(target, news.step, news.outcome, report)
         except DataQualityError as error:  # such as a dividend that exceeds the price
             report.committing = None
             return error
+
+
+def _parted(steps: Sequence[FetchSpan], unknown: Container[str]) -> tuple[list[FetchSpan], list[FetchSpan]]:
+    """The steps without some symbols, and those symbols' steps one by one.
+
+    Bars are not kept without their corporate actions, so they are not asked for without them either.
+    """
+    kept, without = [], []
+    for step in steps:
+        known = tuple(symbol for symbol in step.symbols if symbol not in unknown)
+        kept += [replace(step, symbols=known)] if known else []
+        without += [replace(step, symbols=(symbol,)) for symbol in step.symbols if symbol in unknown]
+    return kept, without

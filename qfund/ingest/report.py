@@ -179,6 +179,12 @@ class Report:
         self.failed.append(failed)
         return failed
 
+    def pass_over(self, step: FetchSpan, error: QfundError) -> Failed:
+        """Count a step that was not asked for, since what it needs could not be had."""
+        failed = Failed(step, error)
+        self.failed.append(failed)
+        return failed
+
     @property
     def status(self) -> Literal["ok", "partial", "failed"]:
         """``ok``, ``partial`` or ``failed``, as the store keeps it with the run."""
@@ -278,7 +284,7 @@ class Report:
     def _stop(self, stopped: QfundError, retry: str) -> QfundError:
         return type(stopped)(
             f"{stopped.message} {self.summary().capitalize()}.",
-            fix=stopped.fix or retry,
+            fix=retry if stopped.retryable else stopped.fix or retry,
             code=stopped.code,
             details={**stopped.details, "kept": self.counters},
         )
@@ -318,9 +324,8 @@ class Report:
 
     @property
     def _is_down(self) -> bool:
-        """Whether it was the vendor that failed, not a symbol: it was given up, or could not be reached."""
-        silent = {"VENDOR_UNREACHABLE", "VENDOR_THROTTLES"}
-        return bool(self.untried) or self.failed[-1].error.code in silent
+        """Whether it was the vendor that failed, not a symbol: it was given up, or lets nobody in."""
+        return bool(self.untried) or self.failed[-1].error.code == "VENDOR_THROTTLES"
 
     def _rejection(self, retry: str) -> QfundError:
         count = self.total.rejected

@@ -18,6 +18,7 @@ from qfund.errors import (
     LockedError,
     PartialError,
     RefusedError,
+    UnreachableError,
     UpstreamError,
 )
 from qfund.ingest.apply import Ingest
@@ -189,6 +190,76 @@ def test_refused_credentials_end_the_run_at_once(store):
     assert error.fix == "set vendors.truthful.key"
     assert len(vendor.requests) == 1
     assert coverage.recent_runs(store, 1)[0].status == "failed"
+
+
+GONE = UnreachableError("data.example cannot be reached (tried 6 times).")
+
+
+def test_a_vendor_that_cannot_be_reached_is_asked_one_question_and_given_up(store):
+    vendor = Failing("AAPL", GONE)
+    report, _ = ingest(store, vendor)
+    assert len(vendor.requests) == 1
+    (error,) = report.errors("qfund ingest --vendor truthful")
+    assert (error.exit_code, error.code, error.fix) == (
+        13,
+        "VENDOR_UNREACHABLE",
+        "qfund ingest --vendor truthful",
+    )
+    assert error.message == f"{GONE.message} Kept 0 of 4 spans, 0 bars."
+    ingest(store, Truthful())
+    assert_equals_truth(store)
+
+
+class Silent(Truthful):
+    """Cannot be reached with one kind of question."""
+
+    def __init__(self, question: str, error: UpstreamError = GONE) -> None:
+        super().__init__()
+        self.question = question
+        self.error = error
+        self.questions: list[str] = []
+
+    def _asked(self, question: str) -> None:
+        self.questions.append(question)
+        if question == self.question:
+            raise self.error
+
+    def actions(self, symbols, since, until):
+        self._asked("actions")
+        return super().actions(symbols, since, until)
+
+    def calendar(self, since, until):
+        self._asked("calendar")
+
+    def answer(self, request):
+        self._asked("bars")
+        yield from super().answer(request)
+
+
+@pytest.mark.parametrize(("question", "asked"), [("actions", 1), ("calendar", 3), ("bars", 4)])
+def test_whatever_it_cannot_be_asked_ends_the_run_at_once(store, question, asked):
+    """Two questions for actions (of two symbols each), the calendar, bars."""
+    vendor = Silent(question)
+    report, _ = ingest(store, vendor)
+    assert len(vendor.questions) == asked
+    assert [error.exit_code for error in report.errors("again")] == [13]
+    assert coverage.recent_runs(store, 1)[0].status == "failed"
+
+
+def test_bars_are_not_asked_for_without_their_actions(store):
+    """The vendor answers questions for corporate actions with errors, after all attempts, and would give the bars."""
+    vendor = Silent("actions", UpstreamError("data.example answers 503 (tried 6 times)."))
+    report, events = ingest(store, vendor)
+    assert len(vendor.questions) == 5  # both batches, and the three symbols alone
+    assert "bars" not in vendor.questions
+    assert {event.step.symbols for event in events if isinstance(event, Failed)} == {
+        ("AAPL",),
+        ("FB",),
+        ("IBM",),
+    }
+    assert [error.exit_code for error in report.errors("again")] == [13]
+    ingest(store, Truthful())
+    assert_equals_truth(store)
 
 
 def test_a_fault_of_the_vendors_code_ends_the_run_and_keeps_what_was_committed(store):
