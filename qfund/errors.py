@@ -121,7 +121,7 @@ class BadRequestError(UpstreamError):
 
 
 class UnreachableError(UpstreamError):
-    """A vendor's host cannot be reached at all, after all attempts; so whatever else it is asked fails too."""
+    """A vendor's host cannot be reached at all, after all attempts; whatever else it is asked fails too."""
 
     default_code = "VENDOR_UNREACHABLE"
 

@@ -23,8 +23,8 @@ from qfund.errors import (
 from qfund.ingest import actions, drift
 from qfund.ingest.estimate import Estimate, estimate, stored_bar_bytes
 from qfund.ingest.fetching import ENDS_THE_RUN, Asking, Fetched, Fetching, Paged
-from qfund.ingest.look import Wish, listed, look, offered, remembered
-from qfund.ingest.plan import Facts, FetchSpan, Plan, dates_of, plan, renewed
+from qfund.ingest.look import Wish, last_sessions, listed, look, offered, remembered
+from qfund.ingest.plan import Facts, FetchSpan, Plan, dates_of, overtaken, plan, renewed
 from qfund.ingest.report import Began, Failed, Kept, Report
 from qfund.ingest.steps import Answer, Target, ask, commit
 from qfund.store import Store, claims, coverage, securities, sources
@@ -145,7 +145,12 @@ class Ingest:
             coverage.finish_run(self._store, run_id, report.status, report.counters, error)
 
     def _look(self) -> Facts:
-        return look(self._store, self._vendor, self._wish, now=self._clock())
+        """What is found now: again when it was only by looking that the vendor's clock became known."""
+        while True:
+            now = self._clock()
+            found = look(self._store, self._vendor, self._wish, now=now)
+            if last_sessions(self._offer, self._clock()) == last_sessions(self._offer, now):
+                return found
 
     # ------------------------------------------------------------ before the first chunk
 
@@ -228,10 +233,15 @@ class Ingest:
         names = {one.symbol for one in facts.symbols}
         before = replace(made.seen, symbols=tuple(one for one in made.seen.symbols if one.symbol in names))
         report.add(current)
+        assert report.run_id is not None  # noqa: S101
+        yield Began(
+            report.run_id,
+            current,
+            overtaken=overtaken(before, facts),
+            further=current.wanted - plan(before).wanted,
+        )
         if not current.steps:
             return
-        assert report.run_id is not None  # noqa: S101
-        yield Began(report.run_id, current, replanned=current.steps != plan(before).steps)
         try:
             told = actions.asked(self._vendor, self._offer, facts, current.steps)
             if current.missing and self._offer.market == "us_equity":
@@ -243,8 +253,9 @@ class Ingest:
         if told.renamed:  # from now on each session is asked for under the name it had
             facts = self._facts_of(mine)
             report.planned -= len(current.steps)
-            current = plan(facts)
+            said, current = current.wanted, plan(facts)
             report.add(current)
+            yield Began(report.run_id, current, further=current.wanted - said)
         target = Target(self._store, series, self._offer, facts, report.run_id, told.known, told.unknown)
         steps, without = _parted(current.steps, told.unknown)
         for step in without:

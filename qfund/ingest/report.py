@@ -58,12 +58,15 @@ class Began:
     Attributes:
         run_id: number of the ingest run in the store.
         plan: what will be done.
-        replanned: whether another run had covered more in the meantime, so that the plan is a new one.
+        overtaken: whether another run has covered more in the meantime, so that less is to be done.
+        further: so many sessions more than was said before are to be asked for, summed over symbols; negative
+            for fewer. What others have covered, the vendor's own clock and a change of name make it so.
     """
 
     run_id: int
     plan: Plan
-    replanned: bool
+    overtaken: bool = False
+    further: int = 0
 
 
 @dataclass(frozen=True)
@@ -293,8 +296,8 @@ class Report:
         names = self.plan.seen.unknown
         verb = "is" if len(names) == 1 else "are"
         return PartialError(
-            f"{', '.join(names)} {verb} unknown to {self.plan.seen.vendor}; the others are kept. Mend the"
-            " list, or ask again when the vendor knows more.",
+            f"{', '.join(names)} {verb} unknown to {self.plan.seen.vendor}; the others are kept. Leave out"
+            " what it does not know, or name it again when the vendor knows more.",
             fix=retry,
             code="UNKNOWN_SYMBOL",
             details={"symbols": list(names)},

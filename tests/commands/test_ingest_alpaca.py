@@ -251,10 +251,33 @@ def test_an_unknown_symbol_among_good_ones_costs_itself(qfund, fake, store):
     assert ran.code == 4
     assert "NOPE is unknown to alpaca" in ran.err
     assert_whole(store, fake, ("AAPL", "IBM"))
-    fake.truth.walk("NOPE", "1d", SINCE, UNTIL)  # it is listed meanwhile
     again = qfund(printed(ran))
     assert again.code == 0, again.err
+    fake.truth.walk("NOPE", "1d", SINCE, UNTIL)  # it is listed meanwhile
+    assert qfund(LINE.replace("MSFT", "NOPE")).code == 0
     assert_whole(store, fake, ("AAPL", "IBM", "NOPE"))
+
+
+def test_the_command_that_is_printed_is_the_whole_job_without_unknown_symbols(cli, qfund, fake):
+    (cli.folder / "mine.txt").write_text("AAPL\nNOPE\nIBM\n")
+    fake.script.add(faults.Status(400, "invalid symbol: IBM"), path="/bars", symbol="IBM", times=None)
+    options = "--feed iex --hours regular --full-refresh --reread 0 --jobs 2 --max-requests 100 --timeout 60"
+    ran = qfund(f"ingest --vendor alpaca --symbols @mine.txt {SPAN} {options}")
+    assert ran.code == 4
+    assert printed(ran) == (
+        "ingest --vendor alpaca --since 2024-03-04 --until 2024-03-11 --symbols AAPL,IBM --feed iex --hours regular"
+        " --full-refresh --reread 0 --jobs 2 --max-requests 100 --timeout 60"
+    )
+
+
+def test_the_vendors_clock_and_not_this_machines_says_how_much_there_is_to_do(qfund, fake, store):
+    """The vendor's clock is years behind; the symbols are known, so that nothing told it before the plan."""
+    for line in (LINE, f"ingest {NAMES} --since 2024-03-04"):
+        ran = qfund(line)
+        assert ran.code == 0, ran.err
+        assert "Another run" not in ran.err
+        assert "100% 18/18" in ran.err if line == LINE else "100% 15/15" in ran.err
+    assert_whole(store, fake)
 
 
 def test_a_symbol_that_is_refused_is_asked_for_again_by_the_command_that_is_printed(qfund, fake, store):

@@ -471,7 +471,8 @@ def test_a_plan_that_another_run_overtook_is_planned_again(store):
     made = slow.plan()
     ingest(store, Truthful(), symbols=("IBM",))
     began, *_ = slow.apply(made)
-    assert began.replanned
+    assert began.overtaken
+    assert began.further == -125
     assert {symbol for request in vendor.requests for symbol in request.symbols} == {"AAPL", "FB"}
     assert_equals_truth(store)
 
@@ -481,7 +482,8 @@ def test_a_plan_that_another_run_finished_asks_nothing(store):
     slow = Ingest(store, vendor, Wish())
     made = slow.plan()
     ingest(store, Truthful())
-    assert list(slow.apply(made)) == []
+    (began,) = slow.apply(made)
+    assert (began.overtaken, began.further, began.plan.steps) == (True, -280, ())
     assert vendor.requests == []
 
 
