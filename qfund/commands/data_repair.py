@@ -182,7 +182,7 @@ def _repaired(series: Series, vendor: str, done: Sequence[Filled]) -> Outcome:
         errors.append(
             PartialError(f"{vendor} could not be asked for {names}: {failed[0].refused}.", fix="try it again")
         )
-    return Outcome("data.repair", data, (Table(columns, rows, caption=caption),), errors=errors)
+    return Outcome("data.repair", data, (Table(columns, rows, caption=caption),), errors=errors, deed=True)
 
 
 def stored_series(store: Store, vendor: str | None, timeframe: Timeframe | None) -> list[Series]:
@@ -201,13 +201,12 @@ def _by_ingest(session: Session, store: Store, vendor: str, timeframe: Timeframe
     from qfund.commands import vendors
     from qfund.ingest.apply import Ingest
     from qfund.ingest.look import Wish, offered
-    from qfund.ingest.network import network
     from qfund.ingest.repair import Fetched
     from qfund.ingest.report import Failed
     from qfund.store import sources
 
     name = vendors.known(vendor)
-    with network(store, name) as line:
+    with vendors.line_to(store, name) as line:
         source = vendors.opened(session, name, network=line.network, options={})
 
         def fetch(names: Sequence[str], since: date, until: date) -> Fetched:

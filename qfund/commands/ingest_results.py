@@ -93,7 +93,7 @@ def planned(plan: Plan, rows: Account | None = None) -> Outcome:
         told = ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
         verb = "is" if len(names) == 1 else "are"
         said = f"Nothing to fetch: {told} {verb} complete from {since} to {until}."
-        return Outcome("ingest", data, (Text(said), *account), next=("qfund data status",))
+        return Outcome("ingest", data, (Text(said), *account), next=("qfund data status",), deed=True)
     columns = (Column("sessions", "right"), "since", "until", "symbols")
     lines = [(s.sessions, s.since, s.until, _names(s.symbols)) for s in plan.steps[:_MOST_ROWS]]
     chunks = "1 chunk" if len(plan.steps) == 1 else f"{len(plan.steps):,} chunks"
@@ -125,7 +125,7 @@ def estimated(plan: Plan, cost: Estimate, asked: Sent, used: Sent) -> Outcome:
         ("on the wire", _bytes(cost.wire_bytes)),
         ("on disk", f"{_bytes(cost.disk_bytes)}{'' if cost.measured else ' (not measured here yet)'}"),
         ("vendor credits", f"{cost.credits:g}" if cost.credits else "none"),
-        ("sent this month", f"{used.requests:,} requests"),
+        ("sent this month", _month(used)),
     )
     said = f"At most, for plan {plan.id}; {_asked(asked)} and nothing was changed."
     data = {
@@ -135,6 +135,11 @@ def estimated(plan: Plan, cost: Estimate, asked: Sent, used: Sent) -> Outcome:
         "this_month": asdict(used),
     }
     return Outcome("ingest", data, (Facts(pairs), Text(said)))
+
+
+def _month(used: Sent) -> str:
+    charged = f", {used.credits:g} credits" if used.credits else ""
+    return f"{used.requests:,} requests{charged}"
 
 
 def _asked(sent: Sent) -> str:
@@ -190,7 +195,7 @@ def done(
     blocks: tuple[Block, ...] = (Table(columns, lines, caption=caption), Text(_sentence(report)))
     if rows:
         blocks = (*blocks, Text(rows.sentence))
-    return Outcome("ingest", data, blocks, warnings=notes, errors=errors, next=hints)
+    return Outcome("ingest", data, blocks, warnings=notes, errors=errors, next=hints, deed=True)
 
 
 def _sentence(report: Report) -> str:

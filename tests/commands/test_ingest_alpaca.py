@@ -24,7 +24,7 @@ from tests.support.ingesting import (
     statuses,
     wanted_pairs,
 )
-from tests.support.program import run_on_terminal
+from tests.support.program import Ran, run_on_terminal
 
 NAMES = "--vendor alpaca --symbols AAPL,IBM,MSFT"
 SPAN = "--since 2024-03-04 --until 2024-03-11"
@@ -125,7 +125,18 @@ def test_cron_gets_few_lines_and_no_control_characters(cli, in_pieces):
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f\x1b]", ran.out + ran.err)
     assert len(ran.err.splitlines()) <= 10
     quiet = cli(f"{LINE} --full-refresh --quiet")
-    assert (quiet.code, quiet.err) == (0, "")
+    assert (quiet.code, quiet.out, quiet.err) == (0, "", "")
+
+
+def test_quiet_is_silent_when_all_is_well_and_tells_what_is_not(qfund, fake):
+    assert qfund(f"{LINE} -q") == Ran(0, "", "")
+    assert qfund(f"{LINE} -q") == Ran(0, "", "")  # nothing to do
+    assert "18" in qfund(f"{LINE} --full-refresh --estimate -q").out  # a question has its answer
+    fake.script.add(faults.HighBelowLow(), path="/bars")
+    ran = qfund(f"{LINE} --full-refresh -q")
+    assert ran.code == 5
+    assert "BARS_REJECTED" in ran.err
+    assert "Fetching" not in ran.err
 
 
 def test_a_run_of_today_reads_only_the_last_sessions_again(cli, qfund, store, store_url, tmp_path):
