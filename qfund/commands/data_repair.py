@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from qfund.market.bars import Timeframe
     from qfund.store import Store
     from qfund.store.sources import Series
+    from qfund.vendors.contract import Offer
 
 _MOST_ROWS = 200  # lines of a table; counts are always exact
 
@@ -193,6 +194,16 @@ def stored_series(store: Store, vendor: str | None, timeframe: Timeframe | None)
     lengths = TIMEFRAMES if timeframe is None else (timeframe,)
     found = [one for length in lengths for one in sources.sources(store, length)]
     return [one for one in found if vendor is None or one.vendor == vendor]
+
+
+def offers_of(vendor: str) -> Sequence[Offer]:
+    """What an installed vendor offers; nothing where it is not installed."""
+    from qfund import plugins
+
+    if vendor not in plugins.names("qfund.vendors"):
+        return ()
+    offers: Sequence[Offer] = plugins.load("qfund.vendors", vendor).capabilities.offers
+    return offers
 
 
 @contextmanager

@@ -206,7 +206,10 @@ def _carried_out(ctx: typer.Context, session: Session, order: _Order) -> None:
             console.show(results.estimated(plan, work.estimate(plan), line.sent, used))
             return
         if order.only == "plan" or not plan.steps:
-            console.show(results.planned(plan, results.rows(source, plan)))
+            rows = results.rows(source, plan)
+            console.show(
+                results.planned(plan, rows) if plan.steps else results.nothing(plan, work.empty(plan), rows)
+            )
             return
         retry = _again(ctx, session, plan, wish)
         try:

@@ -6,7 +6,7 @@ that need attention, and ``--json`` has them all. Asks the store alone.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -71,7 +71,7 @@ def _head(plan: Plan) -> dict[str, object]:
 
 
 def planned(plan: Plan, rows: Account | None = None) -> Outcome:
-    """A plan, with the steps it has or the word that there is nothing to do."""
+    """A plan with its steps."""
     account = (Text(rows.sentence),) if rows else ()
     data = {
         **_head(plan),
@@ -87,13 +87,6 @@ def planned(plan: Plan, rows: Account | None = None) -> Outcome:
         ],
         "rows": asdict(rows) if rows else None,
     }
-    if not plan.steps:
-        names = [one.symbol for one in plan.seen.symbols]
-        since, until = plan.seen.asked
-        told = ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
-        verb = "is" if len(names) == 1 else "are"
-        said = f"Nothing to fetch: {told} {verb} complete from {since} to {until}."
-        return Outcome("ingest", data, (Text(said), *account), next=("qfund data status",), deed=True)
     columns = (Column("sessions", "right"), "since", "until", "symbols")
     lines = [(s.sessions, s.since, s.until, _names(s.symbols)) for s in plan.steps[:_MOST_ROWS]]
     chunks = "1 chunk" if len(plan.steps) == 1 else f"{len(plan.steps):,} chunks"
@@ -101,6 +94,39 @@ def planned(plan: Plan, rows: Account | None = None) -> Outcome:
     caption = f"plan {plan.id}: {chunks}, {plan.missing:,} sessions missing, {again:,} read again"
     table = Table(columns, lines, caption=f"{caption}; nothing was changed")
     return Outcome("ingest", data, (table, *account))
+
+
+def nothing(plan: Plan, empty: Mapping[str, int], rows: Account | None = None) -> Outcome:
+    """That there is nothing to do.
+
+    Args:
+        plan: one without steps.
+        empty: symbol → sessions that were answered and have no bar at the vendor.
+        rows: what becomes of the rows of a file.
+    """
+    account = (Text(rows.sentence),) if rows else ()
+    names = [one.symbol for one in plan.seen.symbols]
+    since, until = plan.seen.asked
+    told = ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
+    verb = "is" if len(names) == 1 else "are"
+    hint = "qfund data status"
+    said = f"Nothing to fetch: {told} {verb} complete from {since} to {until}."
+    if empty:
+        count = sum(empty.values())
+        are = "session is" if count == 1 else "sessions are"
+        each = ", ".join(f"{symbol} {n:,}" for symbol, n in list(empty.items())[:10])
+        said = (
+            f"Nothing to fetch: {told} {verb} answered from {since} to {until}, and {count:,} {are} empty at"
+            f" {plan.seen.vendor} ({each}{', …' if len(empty) > 10 else ''})."
+        )
+        hint = f"qfund data gaps --vendor {plan.seen.vendor} --since {since} --until {until}"
+    data = {
+        **_head(plan),
+        "steps": [],
+        "empty": dict(empty),
+        "rows": asdict(rows) if rows else None,
+    }
+    return Outcome("ingest", data, (Text(said), *account), next=(hint,), deed=True)
 
 
 def _names(symbols: tuple[str, ...]) -> str:

@@ -11,6 +11,7 @@ differs it is refused.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Container, Generator, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -20,7 +21,7 @@ from qfund.errors import (
     LockedError,
     QfundError,
 )
-from qfund.ingest import actions, drift
+from qfund.ingest import actions, drift, ledger
 from qfund.ingest.estimate import Estimate, estimate, stored_bar_bytes
 from qfund.ingest.fetching import ENDS_THE_RUN, Asking, Fetched, Fetching, Paged
 from qfund.ingest.look import Wish, last_sessions, listed, look, offered, remembered
@@ -110,6 +111,19 @@ class Ingest:
         """The most that a plan can cost; nothing is asked and nothing is written."""
         measured = stored_bar_bytes(self._store, self._offer.timeframe)
         return estimate(made, self._offer, self._vendor.capabilities, bar_bytes=measured)
+
+    def empty(self, made: Plan) -> dict[str, int]:
+        """Symbol → sessions of a plan's span that were answered without a bar; asks nobody."""
+        series = sources.find_series(self._store, self._vendor.name, self._offer)
+        if series is None:
+            return {}
+        names = [one.symbol for one in made.seen.symbols]
+        since, until = made.seen.asked
+        found: Counter[str] = Counter()
+        for gap in ledger.gaps(self._store, series, symbols=names, since=since, until=until, thin=0):
+            if gap.kind == "empty":
+                found[gap.symbol] += gap.sessions
+        return dict(found)
 
     def apply(self, made: Plan) -> Generator[Event, None, None]:
         """Do the steps of a plan; each is yielded once it is committed or has failed.

@@ -115,8 +115,7 @@ def months(store: Store, vendor: str | None = None, *, back: int = 0) -> list[Mo
             {"vendor": vendor, "back": back},
         ).all()
     return [
-        Month(row[0], row[1], row[2], Sent(*(int(value) for value in row[3:7]), credits=float(row[7])))
-        for row in rows
+        Month(row[0], row[1], row[2], Sent(*map(int, row[3:7])) + Sent(credits=float(row[7]))) for row in rows
     ]
 
 

@@ -21,7 +21,9 @@ from tests.support.ingesting import (
     TriggeredAlpaca,
     alpaca_variables,
     covered_pairs,
+    kill,
     statuses,
+    wait_for_the_dead,
     wanted_pairs,
 )
 from tests.support.program import Ran, run_on_terminal
@@ -117,6 +119,47 @@ def test_a_second_time_nothing_is_asked(qfund, fake):
     ran = qfund(LINE)
     assert (ran.code, len(fake.log)) == (0, 0)
     assert ran.out == "Nothing to fetch: AAPL, IBM, MSFT are complete from 2024-03-04 to 2024-03-11.\n"
+
+
+def test_sessions_that_are_empty_at_the_vendor_are_told_when_there_is_nothing_to_fetch(qfund, fake):
+    for day in (date(2024, 3, 6), date(2024, 3, 7)):
+        fake.truth.withdraw("IBM", "1d", day)
+    assert qfund(LINE).code == 0
+    fake.log.clear()
+    ran = qfund(LINE)
+    assert (ran.code, len(fake.log)) == (0, 0)
+    assert "complete" not in ran.out
+    assert "2 sessions are empty at alpaca (IBM 2)" in ran.out
+    assert "Next: qfund data gaps --vendor alpaca --since 2024-03-04 --until 2024-03-11" in ran.err
+    assert document(qfund(f"{LINE} --json"))["data"]["empty"] == {"IBM": 2}
+    gaps = qfund("data gaps --vendor alpaca")
+    again = "ingest --vendor alpaca --symbols IBM --since 2024-03-06 --until 2024-03-07 --full-refresh"
+    assert f"Next: qfund {again}" in gaps.err
+    assert qfund(again).code == 0
+    assert fake.log.asked("/bars").keys() == wanted_pairs(("IBM",), date(2024, 3, 6), date(2024, 3, 7))
+
+
+def test_gaps_name_the_feed_that_lacks_them(qfund, fake):
+    fake.truth.withdraw("IBM", "1d", date(2024, 3, 6))
+    assert qfund(f"{LINE} --feed iex").code == 0
+    assert "qfund ingest --vendor alpaca --feed iex --symbols IBM" in qfund("data gaps").err
+
+
+def test_a_killed_run_is_told_as_interrupted_and_not_as_running(cli, qfund, fake, store, in_pieces):
+    fake.trigger = Trigger(kill, path="/bars", number=3)
+    with cli.start(f"{LINE} --jobs 1") as process:
+        fake.trigger.victim = process
+        process.communicate(timeout=60)
+    fake.trigger = None
+    wait_for_the_dead(store)
+    ran = qfund("data status")
+    assert re.search(
+        r"Warning: Run \d+ \(alpaca, bars 1d, begun .* was interrupted; what it had committed", ran.err
+    )
+    (run,) = document(qfund("data status --json"), "data.status")["data"]["runs"]
+    assert (run["vendor"], run["state"]) == ("alpaca", "interrupted")
+    assert qfund(LINE).code == 0
+    assert document(qfund("data status --json"), "data.status")["data"]["runs"] == []
 
 
 def test_cron_gets_few_lines_and_no_control_characters(cli, in_pieces):

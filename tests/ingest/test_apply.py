@@ -21,6 +21,7 @@ from qfund.errors import (
     UnreachableError,
     UpstreamError,
 )
+from qfund.ingest import ledger
 from qfund.ingest.apply import Ingest
 from qfund.ingest.look import Wish
 from qfund.ingest.report import Began, Failed, Kept
@@ -382,7 +383,9 @@ def test_a_session_without_a_bar_is_a_hole_and_is_not_asked_for_ever(store):
     ingest(store, vendor, symbols=("IBM",))
     assert vendor.requests == []
     (row,) = coverage.status(store)
-    assert (row.symbol, row.bars, row.holes) == ("IBM", 123, 2)
+    assert (row.symbol, row.bars) == ("IBM", 123)
+    (series,) = sources.sources(store, "1d")
+    assert [one.missing for one in ledger.standings(store, series).values()] == [2]
 
 
 def take_coverage_back(store):
