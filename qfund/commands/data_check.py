@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from qfund.commands.data_repair import offers_of, stored_series
+from qfund.commands.data_repair import ingest_of, offers_of, stored_series
 from qfund.commands.options import (
     SinceOption,
     SymbolsOption,
@@ -250,7 +250,7 @@ class _Fault:
     def asking(self) -> str:
         """The ingest that asks for it again; prices that are adjusted, for all that came since."""
         refresh = self.stored or self.rule == "adjusted"
-        words = ["qfund", "ingest", "--vendor", self.vendor]
+        words = ingest_of(self.vendor)
         words += ["--timeframe", self.timeframe] if self.timeframe != "1d" else []
         words += ["--symbols", self.symbol] if self.symbol else []
         words += ["--since", str(self.session)] if self.session else []

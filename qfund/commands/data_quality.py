@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from qfund.commands import data_check, data_repair
-from qfund.commands.data_repair import Fetching, ThinOption, offers_of, stored_series
+from qfund.commands.data_repair import Fetching, ThinOption, ingest_of, offers_of, stored_series
 from qfund.commands.options import (
     SinceOption,
     SymbolsOption,
@@ -151,7 +151,11 @@ def _remedies(found: Sequence[tuple[Series, Gap]]) -> list[str]:
     for series, some in empty.items():
         commands += [
             f"{_ingest(series, some)} --full-refresh",
-            _command(["data", "repair", "--vendor", "OTHER", "--of", series.vendor], series.timeframe, some),
+            _command(
+                ["qfund", "data", "repair", "--vendor", "OTHER", "--of", series.vendor],
+                series.timeframe,
+                some,
+            ),
         ]
     return commands
 
@@ -163,7 +167,7 @@ def _ingest(series: Series, some: Sequence[Gap]) -> str:
         for offer in offers_of(series.vendor)
         if (offer.timeframe, offer.calendar) == (series.timeframe, series.calendar)
     ]
-    words = ["ingest", "--vendor", series.vendor]
+    words = ingest_of(series.vendor)
     for flag, name in (("--feed", "feed"), ("--price", "price_kind"), ("--hours", "hours")):
         mine = getattr(series, name)
         if rivals and mine != getattr(rivals[0], name):  # the first is what is meant when nothing is said
@@ -173,7 +177,7 @@ def _ingest(series: Series, some: Sequence[Gap]) -> str:
 
 def _command(words: list[str], timeframe: str, some: Sequence[Gap]) -> str:
     names = sorted({gap.symbol for gap in some})
-    words = ["qfund", *words, *(["--timeframe", timeframe] if timeframe != "1d" else [])]
+    words = [*words, *(["--timeframe", timeframe] if timeframe != "1d" else [])]
     if len(names) <= _MOST_SYMBOLS:
         words += ["--symbols", ",".join(names)]
     words += ["--since", str(min(gap.since for gap in some)), "--until", str(max(gap.until for gap in some))]

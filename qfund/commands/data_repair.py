@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, date, datetime
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from qfund.market.bars import Timeframe
     from qfund.store import Store
     from qfund.store.sources import Series
-    from qfund.vendors.contract import Offer
+    from qfund.vendors.contract import Capabilities, Offer
 
 _MOST_ROWS = 200  # lines of a table; counts are always exact
 
@@ -198,12 +198,24 @@ def stored_series(store: Store, vendor: str | None, timeframe: Timeframe | None)
 
 def offers_of(vendor: str) -> Sequence[Offer]:
     """What an installed vendor offers; nothing where it is not installed."""
+    found = _capabilities(vendor)
+    return () if found is None else found.offers
+
+
+def ingest_of(vendor: str) -> list[str]:
+    """The words of an ingest of a vendor's bars; what is read from a file needs the file."""
+    found = _capabilities(vendor)
+    from_file = found is not None and any(option.name == "path" for option in found.options)
+    return ["qfund", "ingest", "--vendor", vendor, *(["--path", "FILE"] if from_file else [])]
+
+
+def _capabilities(vendor: str) -> Capabilities | None:
+    """What an installed vendor says of itself."""
     from qfund import plugins
 
     if vendor not in plugins.names("qfund.vendors"):
-        return ()
-    offers: Sequence[Offer] = plugins.load("qfund.vendors", vendor).capabilities.offers
-    return offers
+        return None
+    return cast("Capabilities", plugins.load("qfund.vendors", vendor).capabilities)
 
 
 @contextmanager
