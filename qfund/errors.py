@@ -9,7 +9,8 @@
     ├── BudgetError            9   the limit that the user set is reached; what was done is kept
     ├── NotFoundError          11  no such run, symbol, strategy, vendor
     ├── UpstreamError          13  something qfund needs does not answer (database, disk, vendor)
-    │   └── BadRequestError    13  a vendor refuses the words of a request; asking again is no use
+    │   ├── BadRequestError    13  a vendor refuses the words of a request; asking again is no use
+    │   └── UnreachableError   13  a vendor's host cannot be reached at all; asking it for less is no use
     ├── LockedError            75  another run is busy with it; try again later
     ├── TimeoutExpiredError    124 the time the user gave is over
     └── InterruptedRunError    130 Ctrl-C; what was committed is kept
@@ -117,6 +118,12 @@ class BadRequestError(UpstreamError):
 
     default_code = "BAD_REQUEST"
     retryable = False
+
+
+class UnreachableError(UpstreamError):
+    """A vendor's host cannot be reached at all, after all attempts; whatever else it is asked fails too."""
+
+    default_code = "VENDOR_UNREACHABLE"
 
 
 class LockedError(QfundError):

@@ -1,7 +1,6 @@
 """`qfund data`: what is stored, what is missing, and who has more.
 
-Promises: reads only; a hole is a session between the first and the last bar that has none. Never fetches
-anything.
+Promises: reads only. Never fetches anything.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from qfund.commands import data_actions, data_files, data_quality
+from qfund.commands import data_actions, data_files, data_quality, data_status
 from qfund.commands.completion import complete_symbols
 from qfund.commands.options import (
     AsOfOption,
@@ -37,6 +36,7 @@ if TYPE_CHECKING:
     from qfund.vendors.contract import Capabilities
 
 app = typer.Typer(help="What is stored, what is missing, and who has more.", no_args_is_help=True)
+data_status.register(app)  # the first in the help
 
 _FIELDS = ("open", "high", "low", "close", "volume")
 
@@ -44,59 +44,6 @@ _FIELDS = ("open", "high", "low", "close", "volume")
 def register(root: typer.Typer) -> None:
     """Add ``qfund data`` to the command line."""
     root.add_typer(app, name="data", rich_help_panel="Data")
-
-
-@app.command()
-def status(
-    ctx: typer.Context,
-    vendor: VendorOption = None,
-    timeframe: Annotated[
-        Literal["1d", "1m"] | None, typer.Option("--timeframe", help="Only bars of this length.")
-    ] = None,
-) -> None:
-    """Show how far the stored bars reach, and their holes.
-
-    A hole is a session between the first and the last bar that has none; asked are the sessions that a vendor
-    has answered for, so a hole that was asked is one where the vendor has nothing.
-
-    Example: qfund data status --vendor sample
-    """
-    from dataclasses import asdict
-
-    from qfund.store import coverage
-
-    session = Session.of(ctx)
-    with session.open_store() as store:
-        rows = coverage.status(store, vendor=vendor, timeframe=timeframe)
-    if not rows:
-        session.console.show(
-            Outcome(
-                "data.status",
-                {"series": []},
-                (Text("Nothing is stored yet."),),
-                next=("qfund ingest --vendor sample --since 2005-01-01",),
-            )
-        )
-        return
-    counts = ("bars", "sessions", "asked", "holes")
-    columns: list[Column | str] = ["symbol", "vendor", "feed", "bars of", "first", "last"]
-    columns += [*(Column(name, "right") for name in counts), "updated"]
-    names = ["symbol", "vendor", "feed", "timeframe", "first", "last"]
-    if len({(row.hours, row.price_kind) for row in rows}) > 1:  # series that differ in nothing else
-        columns[3:3] = ["price", "hours"]
-        names[3:3] = ["price_kind", "hours"]
-    names += ["bars", "expected", "covered", "holes", "updated_at"]
-    cells = [[getattr(row, name) for name in names] for row in rows]
-    holes = sum(row.holes for row in rows)
-    caption = f"{len(rows)} series, {sum(row.bars for row in rows):,} bars, {holes:,} holes"
-    session.console.show(
-        Outcome(
-            "data.status",
-            {"series": [asdict(row) for row in rows]},
-            (Table(columns, cells, caption=caption),),
-            next=(f"qfund data show {rows[0].symbol}",),
-        )
-    )
 
 
 @app.command()

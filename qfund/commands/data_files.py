@@ -15,6 +15,7 @@ import typer
 
 from qfund.commands.options import (
     AsOfOption,
+    DryRunOption,
     SinceOption,
     SymbolsOption,
     UntilOption,
@@ -28,10 +29,13 @@ from qfund.console import Column, Facts, Outcome, Table, Text
 from qfund.errors import InterruptedRunError, NotFoundError, UsageError, did_you_mean
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from qfund.store import Store
     from qfund.store.export import Export, Selected
     from qfund.store.from_export import Import
     from qfund.store.manifest import BarFile
+    from qfund.store.packing import Waiting
     from qfund.store.sources import Series
 
 FolderArgument = Annotated[
@@ -52,7 +56,7 @@ def register(data: typer.Typer) -> None:
     data.command(name="import")(import_)
 
 
-def pack(ctx: typer.Context) -> None:
+def pack(ctx: typer.Context, dry_run: DryRunOption = False) -> None:
     """Pack the minute bars of sessions that are over; for a nightly cron job.
 
     Bars of a running session are kept one by one and take four times the space. Packing changes no value and
@@ -66,9 +70,13 @@ def pack(ctx: typer.Context) -> None:
     now = datetime.now(UTC)
     rows: dict[tuple[str, str, date], list[int]] = {}
     with session.open_store() as store:
-        waiting = sum(int(one.bars.sum()) for one in packing.waiting(store, now))
+        waiting = packing.waiting(store, now)
+        if dry_run:
+            session.console.show(_to_pack(waiting))
+            return
+        total = sum(int(one.bars.sum()) for one in waiting)
         try:
-            with session.console.progress(waiting, "Packing minute bars") as progress:
+            with session.console.progress(total, "Packing minute bars") as progress:
                 for done in packing.pack(store, now):
                     progress.advance(done.bars, str(done.session))
                     row = rows.setdefault((done.series.vendor, done.series.feed, done.session), [0, 0])
@@ -77,12 +85,26 @@ def pack(ctx: typer.Context) -> None:
         except KeyboardInterrupt:
             kept = sum(bars for _, bars in rows.values())
             raise InterruptedRunError(f"Stopped: {kept:,} bars are packed.", fix="qfund data pack") from None
+    session.console.show(_packed([(*key, *counts) for key, counts in rows.items()], deed=True))
+
+
+def _to_pack(waiting: Sequence[Waiting]) -> Outcome:
+    """What there is to pack; nothing is changed."""
+    series = [(one.series.vendor, one.series.feed, one.session, len(one.ids)) for one in waiting]
+    bars = [int(one.bars.sum()) for one in waiting]
+    cells = [(*row, count) for row, count in zip(series, bars, strict=True)]
+    return _packed(cells, caption=f"{sum(bars):,} bars to pack; nothing was changed")
+
+
+def _packed(
+    cells: Sequence[tuple[object, ...]], *, caption: str | None = None, deed: bool = False
+) -> Outcome:
+    """Sessions with their counts."""
     names = ("vendor", "feed", "session", "symbols", "bars")
-    cells = [(*key, *counts) for key, counts in rows.items()]
     data = {"sessions": [dict(zip(names, row, strict=True)) for row in cells]}
     columns = (*names[:3], Column("symbols", "right"), Column("bars", "right"))
-    block = Table(columns, cells) if cells else Text("Nothing to pack.")
-    session.console.show(Outcome("data.pack", data, (block,)))
+    block = Table(columns, cells, caption=caption) if cells else Text("Nothing to pack.")
+    return Outcome("data.pack", data, (block,), deed=deed)
 
 
 def export(
@@ -168,7 +190,7 @@ def _told(folder: Path, selected: Selected, files: list[BarFile]) -> Outcome:
         )
     )
     again = (f"qfund data import {folder}",) if selected.adjust == selected.series.basis else ()
-    return Outcome("data.export", data, (facts,), next=again)
+    return Outcome("data.export", data, (facts,), next=again, deed=True)
 
 
 def import_(ctx: typer.Context, folder: FolderArgument) -> None:
@@ -221,7 +243,7 @@ def _taken(folder: Path, work: Import, files: int, total: object) -> Outcome:
             *((name, count) for name, count in counts.items()),
         )
     )
-    return Outcome("data.import", data, (facts,), next=("qfund data status",))
+    return Outcome("data.import", data, (facts,), next=("qfund data status",), deed=True)
 
 
 def _series(store: Store, timeframe: Literal["1d", "1m"], vendor: str | None, feed: str | None) -> Series:

@@ -1,23 +1,24 @@
-"""`qfund data gaps` and `check`: which bars are missing, and which are doubtful.
+"""`qfund data gaps`: which bars are missing, and what fetches them.
 
-Promises: nothing is changed unless a bar is accepted by its number. What is found shows in the exit code.
+Promises: reads only. What is found shows in the exit code when that is asked for.
 """
 
 from __future__ import annotations
 
 import shlex
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from datetime import UTC, date, datetime
-from typing import TYPE_CHECKING, Annotated, Literal
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from qfund.commands import data_repair
-from qfund.commands.data_repair import Fetching, ThinOption, stored_series
+from qfund.commands import data_check, data_repair
+from qfund.commands.data_repair import Fetching, ThinOption, ingest_of, offers_of, stored_series
 from qfund.commands.options import (
     SinceOption,
     SymbolsOption,
+    TimeframeOption,
     UntilOption,
     VendorOption,
     period,
@@ -25,22 +26,14 @@ from qfund.commands.options import (
 )
 from qfund.commands.session import Session
 from qfund.console import Block, Column, Outcome, Table, Text
-from qfund.errors import DataQualityError, UsageError
+from qfund.errors import DataQualityError
 
 if TYPE_CHECKING:
-    from qfund.ingest.audit import Finding
     from qfund.ingest.ledger import Gap
-    from qfund.store import Store
-    from qfund.store.quarantine import Entry
     from qfund.store.sources import Series
-    from qfund.vendors.contract import Offer
 
 _MOST_ROWS = 200  # lines of a table; counts are always exact
 _MOST_SYMBOLS = 20  # names in a suggested command
-
-TimeframeOption = Annotated[
-    Literal["1d", "1m"] | None, typer.Option("--timeframe", help="Only bars of this length.")
-]
 
 
 def register(app: typer.Typer, fetching: Fetching | None = None) -> None:
@@ -51,7 +44,7 @@ def register(app: typer.Typer, fetching: Fetching | None = None) -> None:
         fetching: see ``data_repair.Fetching``; None: an ingest of the other vendor's bars.
     """
     app.command()(gaps)
-    app.command()(check)
+    app.command()(data_check.check)
     data_repair.register(app, fetching)
 
 
@@ -142,196 +135,50 @@ def _gap_blocks(found: Sequence[tuple[Series, Gap]], totals: Counter[str]) -> tu
 
 
 def _remedies(found: Sequence[tuple[Series, Gap]]) -> list[str]:
-    """The commands that fetch what was never asked, and that look elsewhere for what the vendor has not."""
-    asked: dict[tuple[str, str, str], list[Gap]] = {}
-    empty: dict[tuple[str, str, str], list[Gap]] = {}
+    """The commands that mend them.
+
+    What was never asked, or came unfit, is asked for by an ingest; what the vendor has not, by one that asks
+    for everything again, or of another vendor.
+    """
+    asked: dict[Series, list[Gap]] = {}
+    empty: dict[Series, list[Gap]] = {}
     for series, gap in found:
-        key = (series.vendor, series.feed, series.timeframe)
         if gap.kind in ("not_asked", "quarantined"):
-            asked.setdefault(key, []).append(gap)
+            asked.setdefault(series, []).append(gap)
         elif gap.kind == "empty":
-            empty.setdefault(key, []).append(gap)
-    commands = [_command(["ingest", "--vendor", key[0]], key[2], some) for key, some in asked.items()]
-    return commands + [
-        _command(["data", "repair", "--vendor", "OTHER", "--of", key[0]], key[2], some)
-        for key, some in empty.items()
+            empty.setdefault(series, []).append(gap)
+    commands = [_ingest(series, some) for series, some in asked.items()]
+    for series, some in empty.items():
+        commands += [
+            f"{_ingest(series, some)} --full-refresh",
+            _command(
+                ["qfund", "data", "repair", "--vendor", "OTHER", "--of", series.vendor],
+                series.timeframe,
+                some,
+            ),
+        ]
+    return commands
+
+
+def _ingest(series: Series, some: Sequence[Gap]) -> str:
+    """The ingest of these gaps, with the options that tell the series from others of its vendor."""
+    rivals = [
+        offer
+        for offer in offers_of(series.vendor)
+        if (offer.timeframe, offer.calendar) == (series.timeframe, series.calendar)
     ]
+    words = ingest_of(series.vendor)
+    for flag, name in (("--feed", "feed"), ("--price", "price_kind"), ("--hours", "hours")):
+        mine = getattr(series, name)
+        if rivals and mine != getattr(rivals[0], name):  # the first is what is meant when nothing is said
+            words += [flag, mine]
+    return _command(words, series.timeframe, some)
 
 
 def _command(words: list[str], timeframe: str, some: Sequence[Gap]) -> str:
     names = sorted({gap.symbol for gap in some})
-    words = ["qfund", *words, *(["--timeframe", timeframe] if timeframe != "1d" else [])]
+    words = [*words, *(["--timeframe", timeframe] if timeframe != "1d" else [])]
     if len(names) <= _MOST_SYMBOLS:
         words += ["--symbols", ",".join(names)]
     words += ["--since", str(min(gap.since for gap in some)), "--until", str(max(gap.until for gap in some))]
     return shlex.join(words)
-
-
-# ---------------------------------------------------------------- check
-
-
-def check(
-    ctx: typer.Context,
-    vendor: VendorOption = None,
-    symbol: SymbolsOption = None,
-    timeframe: TimeframeOption = None,
-    since: SinceOption = None,
-    until: UntilOption = None,
-    accept: Annotated[
-        str | None,
-        typer.Option("--accept", metavar="ID,…", help="Store these bars of the quarantine as they came."),
-    ] = None,
-) -> None:
-    """Run all rules over the stored bars, and show what is in quarantine.
-
-    Exit 5 when anything is found. A bar in quarantine leaves it when a later answer of its vendor is fit, or
-    when you accept it by its number.
-
-    Example: qfund data check --vendor sample
-    """
-    session = Session.of(ctx)
-    numbers = _numbers(accept)
-    first, last = period(since, until, today=datetime.now(UTC).date())
-    with session.open_store() as store:
-        if numbers:
-            _accept(session, store, numbers)
-            return
-        chosen = symbols(symbol)
-        findings = list(
-            _audit(session, store, stored_series(store, vendor, timeframe), chosen, (first, last))
-        )
-        from qfund.store import quarantine
-
-        held = quarantine.entries(
-            store, vendor=vendor, timeframe=timeframe, symbols=chosen, since=first, until=last
-        )
-    session.console.show(_checked(findings, held))
-
-
-def _numbers(text: str | None) -> list[int]:
-    """``--accept 3,4`` as numbers."""
-    if text is None:
-        return []
-    try:
-        return [int(word) for word in text.replace(" ", ",").split(",") if word]
-    except ValueError:
-        raise UsageError(
-            f"--accept '{text}' is no list of numbers.", fix="qfund data check", code="BAD_NUMBER"
-        ) from None
-
-
-def _accept(session: Session, store: Store, numbers: Sequence[int]) -> None:
-    from dataclasses import asdict
-
-    from qfund.store.accepting import accept
-
-    done = accept(store, numbers)
-    bars = done.bars.new + done.bars.changed + done.bars.same
-    said = f"Accepted: {bars:,} bars are stored as they came; {done.sessions:,} sessions are whole now."
-    data = {"accepted": asdict(done)}
-    session.console.show(Outcome("data.check", data, (Text(said),), next=("qfund data check",)))
-
-
-def _audit(
-    session: Session,
-    store: Store,
-    some: Sequence[Series],
-    chosen: Sequence[str] | None,
-    span: tuple[date | None, date | None],
-) -> Iterator[Finding]:
-    from qfund.ingest.audit import audit, offer_of
-
-    for series in some:
-        offer = offer_of(series, _offers(series.vendor))
-        with session.console.progress(
-            None, f"Checking {series.timeframe} bars of {series.vendor}"
-        ) as progress:
-            yield from audit(
-                store,
-                series,
-                offer,
-                symbols=chosen,
-                since=span[0],
-                until=span[1],
-                tell=lambda names, progress=progress: progress.advance(0, names),  # type: ignore[misc]
-            )
-
-
-def _offers(vendor: str) -> Sequence[Offer]:
-    """What an installed vendor offers; nothing where it is not installed."""
-    from qfund import plugins
-
-    if vendor not in plugins.names("qfund.vendors"):
-        return ()
-    offers: Sequence[Offer] = plugins.load("qfund.vendors", vendor).capabilities.offers
-    return offers
-
-
-def _checked(findings: Sequence[Finding], held: Sequence[Entry]) -> Outcome:
-    """What the rules found, and the quarantine."""
-    from dataclasses import asdict
-
-    from qfund.ingest.audit import HINTS, RULES
-
-    totals = Counter[str]()
-    for one in findings:
-        totals[one.rule] += one.count
-    data = {
-        "findings": [asdict(one) for one in findings],
-        "counts": dict(totals),
-        "quarantine": [asdict(one) for one in held],
-    }
-    blocks: list[Block] = []
-    if findings:
-        rows = [
-            (
-                one.symbol,
-                one.vendor,
-                one.timeframe,
-                one.at or one.session,
-                one.count,
-                one.words or RULES[one.rule],
-            )
-            for one in findings[:_MOST_ROWS]
-        ]
-        said = ", ".join(f"{n:,} × {RULES[rule]}" for rule, n in totals.items())
-        columns = ("symbol", "vendor", "bars of", "when", Column("count", "right"), "found")
-        blocks.append(Table(columns, rows, caption=said))
-    if held:
-        blocks.append(_quarantine(held))
-    if not blocks:
-        blocks.append(Text("Nothing found: every stored bar passes every rule, and the quarantine is empty."))
-    faults = sum(count for rule, count in totals.items() if rule not in HINTS)
-    errors = []
-    if faults or held:
-        told = [f"{faults:,} doubtful bars or sessions are stored"] if faults else []
-        told += [f"{len(held):,} bars are in quarantine"] if held else []
-        fix = f"qfund data check --accept {held[0].quarantine_id}" if held else "qfund data gaps"
-        errors.append(DataQualityError(f"{' and '.join(told).capitalize()}.", fix=fix, code="DOUBTFUL_BARS"))
-    return Outcome("data.check", data, blocks, errors=errors)
-
-
-def _quarantine(held: Sequence[Entry]) -> Table:
-    from qfund.ingest.check import REASONS
-    from qfund.market.bars import FIELDS
-
-    columns: list[Column | str] = [Column("id", "right"), "symbol", "vendor", "bars of", "when"]
-    columns += [*(Column(name, "right") for name in FIELDS), "why", Column("seen", "right")]
-    rows = [
-        (
-            str(one.quarantine_id),
-            one.symbol,
-            one.vendor,
-            one.timeframe,
-            one.ts or one.session,
-            *(_number(one.bar.get(name)) for name in FIELDS),
-            REASONS.get(one.reason, one.reason),
-            one.times_seen,
-        )
-        for one in held[:_MOST_ROWS]
-    ]
-    return Table(columns, rows, caption=f"in quarantine: {len(held):,} bars")
-
-
-def _number(value: float | str | None) -> str:
-    return str(value) if isinstance(value, str) or value is None else f"{value:g}"

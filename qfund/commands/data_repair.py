@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, date, datetime
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from qfund.market.bars import Timeframe
     from qfund.store import Store
     from qfund.store.sources import Series
+    from qfund.vendors.contract import Capabilities, Offer
 
 _MOST_ROWS = 200  # lines of a table; counts are always exact
 
@@ -182,7 +183,7 @@ def _repaired(series: Series, vendor: str, done: Sequence[Filled]) -> Outcome:
         errors.append(
             PartialError(f"{vendor} could not be asked for {names}: {failed[0].refused}.", fix="try it again")
         )
-    return Outcome("data.repair", data, (Table(columns, rows, caption=caption),), errors=errors)
+    return Outcome("data.repair", data, (Table(columns, rows, caption=caption),), errors=errors, deed=True)
 
 
 def stored_series(store: Store, vendor: str | None, timeframe: Timeframe | None) -> list[Series]:
@@ -195,19 +196,40 @@ def stored_series(store: Store, vendor: str | None, timeframe: Timeframe | None)
     return [one for one in found if vendor is None or one.vendor == vendor]
 
 
+def offers_of(vendor: str) -> Sequence[Offer]:
+    """What an installed vendor offers; nothing where it is not installed."""
+    found = _capabilities(vendor)
+    return () if found is None else found.offers
+
+
+def ingest_of(vendor: str) -> list[str]:
+    """The words of an ingest of a vendor's bars; what is read from a file needs the file."""
+    found = _capabilities(vendor)
+    from_file = found is not None and any(option.name == "path" for option in found.options)
+    return ["qfund", "ingest", "--vendor", vendor, *(["--path", "FILE"] if from_file else [])]
+
+
+def _capabilities(vendor: str) -> Capabilities | None:
+    """What an installed vendor says of itself."""
+    from qfund import plugins
+
+    if vendor not in plugins.names("qfund.vendors"):
+        return None
+    return cast("Capabilities", plugins.load("qfund.vendors", vendor).capabilities)
+
+
 @contextmanager
 def _by_ingest(session: Session, store: Store, vendor: str, timeframe: Timeframe) -> Iterator[Fetch]:
     """Fetch by an ingest of what is not covered."""
     from qfund.commands import vendors
     from qfund.ingest.apply import Ingest
     from qfund.ingest.look import Wish, offered
-    from qfund.ingest.network import network
     from qfund.ingest.repair import Fetched
     from qfund.ingest.report import Failed
     from qfund.store import sources
 
     name = vendors.known(vendor)
-    with network(store, name) as line:
+    with vendors.line_to(store, name) as line:
         source = vendors.opened(session, name, network=line.network, options={})
 
         def fetch(names: Sequence[str], since: date, until: date) -> Fetched:
@@ -220,6 +242,8 @@ def _by_ingest(session: Session, store: Store, vendor: str, timeframe: Timeframe
                 for event in work.apply(plan):
                     if isinstance(event, Failed):
                         failed |= dict.fromkeys(event.step.symbols, event.error.message)
+                if work.report.stopped is not None:
+                    failed |= dict.fromkeys(names, work.report.stopped.message.rstrip("."))
             except (NotFoundError, UsageError, DataQualityError) as error:
                 failed |= dict.fromkeys(names, error.message.rstrip("."))
             return Fetched(sources.find_series(store, name, offered(source, wish)), failed)

@@ -123,7 +123,9 @@ def _everywhere(
     ] = None,
     quiet: Annotated[
         bool,
-        typer.Option("--quiet", "-q", help="No progress and no hints.", expose_value=False),
+        typer.Option(
+            "--quiet", "-q", help="No progress, no hints, no word of what went well.", expose_value=False
+        ),
     ] = False,
     verbose: Annotated[
         bool,

@@ -109,6 +109,12 @@ def ingest(
     session = Session.of(ctx)
     if symbol and universe:
         raise UsageError("--symbols and --universe exclude each other.", code="TWO_LISTS")
+    if estimate and dry_run:
+        raise UsageError(
+            "--estimate and --dry-run exclude each other: the one tells the cost, the other the steps.",
+            fix="give one of them",
+            code="TWO_QUESTIONS",
+        )
     check_early(since, until, today=datetime.now(UTC).date())
     name = vendors.known(vendor)
     wish = Wish(
@@ -169,20 +175,22 @@ def _carried_out(ctx: typer.Context, session: Session, order: _Order) -> None:
     from qfund.commands import ingest_results as results
     from qfund.commands import vendors
     from qfund.ingest.apply import Ingest
+    from qfund.ingest.look import remembered
     from qfund.ingest.meter import Deadline
-    from qfund.ingest.network import network
 
     limits, console = order.limits, session.console
     deadline = Deadline.after(limits.seconds)
     with (
         session.open_store() as store,
-        network(store, order.vendor, max_requests=limits.requests, deadline=deadline) as line,
+        vendors.line_to(store, order.vendor, max_requests=limits.requests, deadline=deadline) as line,
     ):
         source = vendors.opened(session, order.vendor, network=line.network, options=order.options)
+        asked = remembered(source)
+        wish = _complete(store, asked, order)
         work = Ingest(
             store,
-            source,
-            _complete(store, source, order),
+            asked,
+            wish,
             clock=line.network.now,
             jobs=limits.jobs,
             on_wait=console.note,
@@ -193,13 +201,17 @@ def _carried_out(ctx: typer.Context, session: Session, order: _Order) -> None:
         for note in plan.notes:
             console.note(note)
         if order.only == "estimate":
+            line.record()
             used = results.month(store, order.vendor)
-            console.show(results.estimated(plan, work.estimate(plan), used))
+            console.show(results.estimated(plan, work.estimate(plan), line.sent, used))
             return
         if order.only == "plan" or not plan.steps:
-            console.show(results.planned(plan, results.rows(source, plan)))
+            rows = results.rows(source, plan)
+            console.show(
+                results.planned(plan, rows) if plan.steps else results.nothing(plan, work.empty(plan), rows)
+            )
             return
-        retry = _again(ctx, plan)
+        retry = _again(ctx, session, plan, wish)
         try:
             _follow(console, work, plan, retry)
         finally:
@@ -265,10 +277,10 @@ def _told(console: Console, progress: Progress, event: Event) -> None:
     from qfund.ingest.report import Began, Failed, Kept
 
     match event:
-        case Began(replanned=True):
-            console.note("Another run has fetched some of it; asking for the rest only.")
-        case Began():
-            pass
+        case Began(overtaken=overtaken, further=further):
+            progress.expect(further)
+            if overtaken:
+                console.note("Another run has fetched some of it; asking for the rest only.")
         case Asking(step=step):
             progress.busy(step, f"{_span(step)}: asking")
         case Paged(step=step, pages=pages, bars=bars):
@@ -290,23 +302,34 @@ def _span(step: FetchSpan) -> str:
     return f"{step.since} … {step.until} {names}{more}"
 
 
-def _again(ctx: typer.Context, plan: Plan) -> str:
-    """The command that asks for what is still missing of a plan."""
-    words = ["qfund", "ingest", "--vendor", plan.seen.vendor]
-    words += ["--timeframe", plan.seen.timeframe] if plan.seen.timeframe != "1d" else []
-    for name, flag in (
-        ("symbol", "--symbols"),
-        ("universe", "--universe"),
-        ("feed", "--feed"),
-        ("price", "--price"),
-        ("hours", "--hours"),
-        ("path", "--path"),
-    ):
-        if ctx.params.get(name):
-            words += [flag, str(ctx.params[name])]
-    for one in ctx.params.get("option") or ():
-        words += ["--with", one]
-    return shlex.join([*words, "--since", str(plan.seen.asked[0]), "--until", str(plan.seen.asked[1])])
+def _again(ctx: typer.Context, session: Session, plan: Plan, wish: Wish) -> str:
+    """The command that asks for what is still missing of a plan.
+
+    It is the one that was given, on fixed dates, without the symbols that the vendor does not know.
+    """
+    since, until = plan.seen.asked
+    said = {**ctx.params, "since": str(since), "until": str(until)}
+    if plan.seen.unknown:
+        known = [symbol for symbol in wish.symbols or () if symbol not in plan.seen.unknown]
+        said |= {"symbol": ",".join(known), "universe": None}
+    words = ["qfund", "ingest"]
+    for param in ctx.command.params:
+        words += _typed(max(param.opts, key=len), said.get(str(param.name)), param.default)
+    words += ["--profile", session.options.profile] if session.options.profile else []
+    for path in session.options.config:
+        words += ["--config", str(path)]
+    return shlex.join(words)
+
+
+def _typed(flag: str, value: object, default: object) -> list[str]:
+    """An option as it is typed; nothing for one that was not given."""
+    if value is None or value is False or value == default:
+        return []
+    if value is True:
+        return [flag]
+    if isinstance(value, list | tuple):
+        return [word for one in value for word in (flag, str(one))]
+    return [flag, f"{value:g}" if isinstance(value, float) else str(value)]
 
 
 def _backtest(session: Session) -> str:

@@ -6,7 +6,7 @@ that need attention, and ``--json`` has them all. Asks the store alone.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -71,7 +71,7 @@ def _head(plan: Plan) -> dict[str, object]:
 
 
 def planned(plan: Plan, rows: Account | None = None) -> Outcome:
-    """A plan, with the steps it has or the word that there is nothing to do."""
+    """A plan with its steps."""
     account = (Text(rows.sentence),) if rows else ()
     data = {
         **_head(plan),
@@ -87,13 +87,6 @@ def planned(plan: Plan, rows: Account | None = None) -> Outcome:
         ],
         "rows": asdict(rows) if rows else None,
     }
-    if not plan.steps:
-        names = [one.symbol for one in plan.seen.symbols]
-        since, until = plan.seen.asked
-        told = ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
-        verb = "is" if len(names) == 1 else "are"
-        said = f"Nothing to fetch: {told} {verb} complete from {since} to {until}."
-        return Outcome("ingest", data, (Text(said), *account), next=("qfund data status",))
     columns = (Column("sessions", "right"), "since", "until", "symbols")
     lines = [(s.sessions, s.since, s.until, _names(s.symbols)) for s in plan.steps[:_MOST_ROWS]]
     chunks = "1 chunk" if len(plan.steps) == 1 else f"{len(plan.steps):,} chunks"
@@ -103,13 +96,53 @@ def planned(plan: Plan, rows: Account | None = None) -> Outcome:
     return Outcome("ingest", data, (table, *account))
 
 
+def nothing(plan: Plan, empty: Mapping[str, int], rows: Account | None = None) -> Outcome:
+    """That there is nothing to do.
+
+    Args:
+        plan: one without steps.
+        empty: symbol → sessions that were answered and have no bar at the vendor.
+        rows: what becomes of the rows of a file.
+    """
+    account = (Text(rows.sentence),) if rows else ()
+    names = [one.symbol for one in plan.seen.symbols]
+    since, until = plan.seen.asked
+    told = ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
+    verb = "is" if len(names) == 1 else "are"
+    hint = "qfund data status"
+    said = f"Nothing to fetch: {told} {verb} complete from {since} to {until}."
+    if empty:
+        count = sum(empty.values())
+        are = "session is" if count == 1 else "sessions are"
+        each = ", ".join(f"{symbol} {n:,}" for symbol, n in list(empty.items())[:10])
+        said = (
+            f"Nothing to fetch: {told} {verb} answered from {since} to {until}, and {count:,} {are} empty at"
+            f" {plan.seen.vendor} ({each}{', …' if len(empty) > 10 else ''})."
+        )
+        hint = f"qfund data gaps --vendor {plan.seen.vendor} --since {since} --until {until}"
+    data = {
+        **_head(plan),
+        "steps": [],
+        "empty": dict(empty),
+        "rows": asdict(rows) if rows else None,
+    }
+    return Outcome("ingest", data, (Text(said), *account), next=(hint,), deed=True)
+
+
 def _names(symbols: tuple[str, ...]) -> str:
     more = f" and {len(symbols) - 8} more" if len(symbols) > 8 else ""
     return ", ".join(symbols[:8]) + more
 
 
-def estimated(plan: Plan, cost: Estimate, used: Sent) -> Outcome:
-    """What a plan costs at most."""
+def estimated(plan: Plan, cost: Estimate, asked: Sent, used: Sent) -> Outcome:
+    """What a plan costs at most.
+
+    Args:
+        plan: the plan.
+        cost: what it costs.
+        asked: what was sent to make the plan, which is part of the cost.
+        used: what was sent to the vendor this month.
+    """
     minutes = cost.seconds / 60
     pairs = (
         ("requests", cost.requests),
@@ -118,11 +151,30 @@ def estimated(plan: Plan, cost: Estimate, used: Sent) -> Outcome:
         ("on the wire", _bytes(cost.wire_bytes)),
         ("on disk", f"{_bytes(cost.disk_bytes)}{'' if cost.measured else ' (not measured here yet)'}"),
         ("vendor credits", f"{cost.credits:g}" if cost.credits else "none"),
-        ("sent this month", f"{used.requests:,} requests"),
+        ("sent this month", _month(used)),
     )
-    said = f"At most, for plan {plan.id}; nothing was asked and nothing was changed."
-    data = {**_head(plan), "estimate": asdict(cost), "this_month": asdict(used)}
+    said = f"At most, for plan {plan.id}; {_asked(asked)} and nothing was changed."
+    data = {
+        **_head(plan),
+        "estimate": asdict(cost),
+        "asked": asked.requests,
+        "this_month": asdict(used),
+    }
     return Outcome("ingest", data, (Facts(pairs), Text(said)))
+
+
+def _month(used: Sent) -> str:
+    charged = f", {used.credits:g} credits" if used.credits else ""
+    return f"{used.requests:,} requests{charged}"
+
+
+def _asked(sent: Sent) -> str:
+    """What was asked to make a plan: the listings of symbols that the store does not know."""
+    if not sent.requests:
+        return "nothing was asked"
+    if sent.requests == 1:
+        return "1 of the requests was sent, to look up symbols that are not stored yet,"
+    return f"{sent.requests:,} of the requests were sent, to look up symbols that are not stored yet,"
 
 
 def _bytes(size: float) -> str:
@@ -169,7 +221,7 @@ def done(
     blocks: tuple[Block, ...] = (Table(columns, lines, caption=caption), Text(_sentence(report)))
     if rows:
         blocks = (*blocks, Text(rows.sentence))
-    return Outcome("ingest", data, blocks, warnings=notes, errors=errors, next=hints)
+    return Outcome("ingest", data, blocks, warnings=notes, errors=errors, next=hints, deed=True)
 
 
 def _sentence(report: Report) -> str:

@@ -68,6 +68,9 @@ VendorOption = Annotated[
     str | None,
     typer.Option("--vendor", metavar="NAME", help="Vendor of the data.", autocompletion=complete_vendors),
 ]
+TimeframeOption = Annotated[
+    Literal["1d", "1m"] | None, typer.Option("--timeframe", help="Only bars of this length.")
+]
 ParamOption = Annotated[
     list[str] | None,
     typer.Option("-p", "--param", metavar="NAME=VALUE", help="A strategy's parameter; may be repeated."),

@@ -16,6 +16,8 @@ from qfund.errors import ConfigError, UsageError, did_you_mean
 if TYPE_CHECKING:
     from qfund.commands.session import Session
     from qfund.config import Secret
+    from qfund.ingest.meter import Deadline
+    from qfund.ingest.network import Line
     from qfund.store import Store
     from qfund.vendors.contract import Capabilities, Setup, Vendor
     from qfund.vendors.wire import Network
@@ -70,6 +72,17 @@ def opened(
     return cast("Vendor", made)
 
 
+def line_to(
+    store: Store, name: str, *, max_requests: int | None = None, deadline: Deadline | None = None
+) -> Line:
+    """The way to a vendor for one run, a context; see `qfund.ingest.network.network`."""
+    from qfund import plugins
+    from qfund.ingest.network import network
+
+    charged = plugins.load("qfund.vendors", name).capabilities.credits_per_request
+    return network(store, name, max_requests=max_requests, deadline=deadline, credits_per_request=charged)
+
+
 @contextmanager
 def connected(session: Session, store: Store, name: str) -> Iterator[Vendor]:
     """The vendor with its way to the network, paced and counted like an ingest's.
@@ -77,9 +90,7 @@ def connected(session: Session, store: Store, name: str) -> Iterator[Vendor]:
     Raises:
         UsageError, NotFoundError, ConfigError: see `opened`.
     """
-    from qfund.ingest.network import network
-
-    with network(store, name) as line:
+    with line_to(store, name) as line:
         yield opened(session, name, network=line.network)
 
 

@@ -39,6 +39,9 @@ class Progress(ABC):
     def free(self, key: Hashable) -> None:  # noqa: B027
         """What runs under this key has ended: its line goes."""
 
+    def expect(self, n: int) -> None:  # noqa: B027 - who says nothing need not know the end
+        """``n`` more steps are to be done than was said at first; fewer when it is negative."""
+
     def measure(self, n: int, unit: str) -> None:  # noqa: B027
         """``n`` more of something (bars, bytes) have come; a terminal shows how many a second."""
 
@@ -85,6 +88,11 @@ class Lines(Progress):
         of = "" if self._total is None else f" ({shown(self._total)})"
         self._write(f"{self._label}{of} ...")
         return self
+
+    def expect(self, n: int) -> None:
+        """Move the quarters and the end."""
+        if self._total is not None:
+            self._total += n
 
     def advance(self, n: int = 1, note: str | None = None) -> None:
         """Count, and write when another quarter is full."""
@@ -139,6 +147,7 @@ class Live(Progress):
         self._running = RichProgress(*running, console=rich_console)
         self._lines: dict[Hashable, Any] = {}
         self._measured = 0
+        self._total = total
         self._begun = time.monotonic()
         picture = Group(self._rich, self._running)  # the lines of what is running stand under the bar
         self._live = LiveDisplay(picture, console=rich_console, transient=True, refresh_per_second=10)
@@ -146,6 +155,12 @@ class Live(Progress):
     def __enter__(self) -> Self:
         self._live.start()
         return self
+
+    def expect(self, n: int) -> None:
+        """Move the bar's end."""
+        if self._total is not None:
+            self._total += n
+            self._rich.update(self._task, total=self._total)
 
     def advance(self, n: int = 1, note: str | None = None) -> None:
         """Move the bar."""

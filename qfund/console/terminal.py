@@ -40,7 +40,8 @@ class Console:
     Args:
         streams: where to read and write.
         json: stdout carries exactly one document.
-        quiet: no progress, no notes, no hints; warnings and errors stay.
+        quiet: no progress, no notes, no hints, no account of what was done and went well; answers to
+            questions, warnings and errors stay.
         verbose: `detail` lines are shown too.
         color: False for none at all.
 
@@ -74,7 +75,8 @@ class Console:
                 outcome.command, outcome.code, outcome.data, outcome.warnings, outcome.errors
             )
             return
-        self._print(outcome.blocks)
+        if not (self.quiet and outcome.deed and outcome.code == 0):
+            self._print(outcome.blocks)
         for warning in outcome.warnings:
             self.warn(warning)
         for error in outcome.errors:

@@ -22,6 +22,10 @@ from qfund.store.actions import write_actions
 from qfund.store.sources import Series
 from qfund.vendors.contract import Offer, Vendor
 
+GIVE_UP_AFTER = 5
+"""So many requests in a row that came to nothing for want of an answer end the asking: two symbols among many
+are singled out with fewer. Each may have cost all of its attempts."""
+
 LATE = timedelta(days=30)
 """Actions are asked for again so far back, since they may be told after their ex-date."""
 
@@ -47,34 +51,47 @@ class Actions:
 
 
 def asked(vendor: Vendor, offer: Offer, facts: Facts, steps: Sequence[FetchSpan]) -> Actions:
-    """Ask for the actions from the first wanted session, or a month ago, to the next session.
+    """Ask for the actions in the `window` of the steps.
 
     Raises:
-        ConfigError, BudgetError, TimeoutExpiredError, InterruptedRunError: the run has to end.
+        ConfigError, BudgetError, TimeoutExpiredError, InterruptedRunError, UnreachableError: the run has to
+            end.
     """
     found = Actions()
     if offer.market != "us_equity":
         return found
-    last = max(step.until for step in steps)
-    since = min(*(step.since for step in steps), last - LATE)
-    after = last + timedelta(days=1)
-    until = sessions.sessions(offer.calendar, after, after + LONGEST_CLOSURE)[0].date()
+    since, until = window(offer, steps)
     names = list(dict.fromkeys(symbol for step in steps for symbol in step.symbols))
     batches = list(_batches(names, facts.symbols_per_request))
+    in_a_row = 0
     while batches:
         batch = batches.pop(0)
         try:
             came = vendor.actions(batch, since, until)
             _take_in(found, vendor.name, batch, came)
+            in_a_row = 0
         except ENDS_THE_RUN:
             raise
         except QfundError as error:
-            if len(batch) > 1 and not is_silence(error):
+            in_a_row += 1 if error.retryable else 0
+            if in_a_row >= GIVE_UP_AFTER:
+                rest = [batch, *batches]
+                found.unknown.update((name, error) for some in rest for name in some)
+                break
+            if len(batch) > 1:
                 batches += _halves(batch)
             else:
                 found.unknown.update(dict.fromkeys(batch, error))
     found.window = (since, until)
     return found
+
+
+def window(offer: Offer, steps: Sequence[FetchSpan]) -> tuple[date, date]:
+    """The ex-dates to ask for: from the first wanted session, or a month before the last, to the next one."""
+    last = max(step.until for step in steps)
+    after = last + timedelta(days=1)
+    next_one = sessions.sessions(offer.calendar, after, after + LONGEST_CLOSURE)[0].date()
+    return min(*(step.since for step in steps), last - LATE), next_one
 
 
 def stored(store: Store, series: Series, facts: Facts, actions: Actions) -> int:
@@ -129,8 +146,3 @@ def _batches(names: Sequence[str], size: int) -> Iterator[list[str]]:
 
 def _halves(batch: list[str]) -> list[list[str]]:
     return [batch[: len(batch) // 2], batch[len(batch) // 2 :]]
-
-
-def is_silence(error: QfundError) -> bool:
-    """Whether the vendor was not reached at all, so that asking for fewer symbols is no use."""
-    return error.code == "VENDOR_UNREACHABLE"

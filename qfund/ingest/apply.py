@@ -11,7 +11,8 @@ differs it is refused.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections import Counter
+from collections.abc import Callable, Container, Generator, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -20,12 +21,11 @@ from qfund.errors import (
     LockedError,
     QfundError,
 )
-from qfund.ingest import actions, drift
-from qfund.ingest.actions import is_silence
+from qfund.ingest import actions, drift, ledger
 from qfund.ingest.estimate import Estimate, estimate, stored_bar_bytes
 from qfund.ingest.fetching import ENDS_THE_RUN, Asking, Fetched, Fetching, Paged
-from qfund.ingest.look import Remembered, Wish, listed, look, offered
-from qfund.ingest.plan import Facts, FetchSpan, Plan, dates_of, plan, renewed
+from qfund.ingest.look import Wish, last_sessions, listed, look, offered, remembered
+from qfund.ingest.plan import Facts, FetchSpan, Plan, dates_of, overtaken, plan, renewed
 from qfund.ingest.report import Began, Failed, Kept, Report
 from qfund.ingest.steps import Answer, Target, ask, commit
 from qfund.store import Store, claims, coverage, securities, sources
@@ -85,7 +85,7 @@ class Ingest:
         record: Callable[[], None] = lambda: None,
     ) -> None:
         self._store = store
-        self._vendor = Remembered(vendor)
+        self._vendor = remembered(vendor)
         self._wish = wish
         self._clock = clock
         self._jobs = max(1, min(jobs or USUAL_JOBS, vendor.capabilities.concurrency))
@@ -115,6 +115,19 @@ class Ingest:
         """The most that a plan can cost; nothing is asked and nothing is written."""
         measured = stored_bar_bytes(self._store, self._offer.timeframe)
         return estimate(made, self._offer, self._vendor.capabilities, bar_bytes=measured)
+
+    def empty(self, made: Plan) -> dict[str, int]:
+        """Symbol → sessions of a plan's span that were answered without a bar; asks nobody."""
+        series = sources.find_series(self._store, self._vendor.name, self._offer)
+        if series is None:
+            return {}
+        names = [one.symbol for one in made.seen.symbols]
+        since, until = made.seen.asked
+        found: Counter[str] = Counter()
+        for gap in ledger.gaps(self._store, series, symbols=names, since=since, until=until, thin=0):
+            if gap.kind == "empty":
+                found[gap.symbol] += gap.sessions
+        return dict(found)
 
     def apply(self, made: Plan) -> Generator[Event, None, None]:
         """Do the steps of a plan; each is yielded once it is committed or has failed.
@@ -150,7 +163,12 @@ class Ingest:
             coverage.finish_run(self._store, run_id, report.status, report.counters, error)
 
     def _look(self) -> Facts:
-        return look(self._store, self._vendor, self._wish, now=self._clock())
+        """What is found now: again when it was only by looking that the vendor's clock became known."""
+        while True:
+            now = self._clock()
+            found = look(self._store, self._vendor, self._wish, now=now)
+            if last_sessions(self._offer, self._clock()) == last_sessions(self._offer, now):
+                return found
 
     # ------------------------------------------------------------ before the first chunk
 
@@ -233,26 +251,35 @@ class Ingest:
         names = {one.symbol for one in facts.symbols}
         before = replace(made.seen, symbols=tuple(one for one in made.seen.symbols if one.symbol in names))
         report.add(current)
+        assert report.run_id is not None  # noqa: S101
+        yield Began(
+            report.run_id,
+            current,
+            overtaken=overtaken(before, facts),
+            further=current.wanted - plan(before).wanted,
+        )
         if not current.steps:
             return
-        assert report.run_id is not None  # noqa: S101
-        yield Began(report.run_id, current, replanned=current.steps != plan(before).steps)
         try:
             told = actions.asked(self._vendor, self._offer, facts, current.steps)
+            if current.missing and self._offer.market == "us_equity":
+                report.notes += self._drift(current)
         except ENDS_THE_RUN as error:
             report.stopped = error
             return
-        if current.missing and self._offer.market == "us_equity":
-            report.notes += self._drift(current)
         report.told += actions.stored(self._store, series, facts, told)
         if told.renamed:  # from now on each session is asked for under the name it had
             facts = self._facts_of(mine)
             report.planned -= len(current.steps)
-            current = plan(facts)
+            said, current = current.wanted, plan(facts)
             report.add(current)
+            yield Began(report.run_id, current, further=current.wanted - said)
         target = Target(self._store, series, self._offer, facts, report.run_id, told.known, told.unknown)
+        steps, without = _parted(current.steps, told.unknown)
+        for step in without:
+            yield report.pass_over(step, told.unknown[step.symbols[0]])
         with Fetching(self._ask, self._jobs) as fetching:
-            fetching.add(current.steps)
+            fetching.add(steps)
             for news in fetching:
                 if isinstance(news, Fetched):
                     yield from self._settled(target, news, report, fetching)
@@ -265,13 +292,20 @@ class Ingest:
         return replace(now, symbols=tuple(one for one in now.symbols if one.instrument in mine))
 
     def _drift(self, current: Plan) -> tuple[str, ...]:
-        """Where the broker's own calendar disagrees; that it cannot be asked now is no reason to stop."""
+        """Where the broker's own calendar disagrees; that it answers with an error is no reason to stop.
+
+        Raises:
+            ConfigError, BudgetError, TimeoutExpiredError, InterruptedRunError, UnreachableError: the run has
+                to end.
+        """
         since = min(step.since for step in current.steps)
         until = max(step.until for step in current.steps)
         try:
             return drift.disagreements(
                 self._vendor.itself, self._vendor.name, self._offer.calendar, since, until
             )
+        except ENDS_THE_RUN:
+            raise
         except QfundError as error:
             return (f"{self._vendor.name}'s own calendar could not be compared: {error.message}",)
 
@@ -291,8 +325,7 @@ class Ingest:
             report.untried += len(fetching.drop()) + 1
             return
         report.in_a_row += 1 if outcome.retryable else 0
-        splits = len(news.step.symbols) > 1 and not is_silence(outcome)
-        if splits and report.in_a_row < GIVE_UP_AFTER_ERRORS:
+        if len(news.step.symbols) > 1 and report.in_a_row < GIVE_UP_AFTER_ERRORS:
             middle = len(news.step.symbols) // 2
             parts = news.step.symbols[:middle], news.step.symbols[middle:]
             fetching.add(replace(news.step, symbols=part) for part in parts)
@@ -315,11 +348,21 @@ class Ingest:
             return news.outcome
         if isinstance(news.outcome, BaseException):
             raise news.outcome
-        unknown = [target.unknown[symbol] for symbol in news.step.symbols if symbol in target.unknown]
-        if unknown:
-            return unknown[0]
         try:
             return commit(target, news.step, news.outcome, report)
         except DataQualityError as error:  # such as a dividend that exceeds the price
             report.committing = None
             return error
+
+
+def _parted(steps: Sequence[FetchSpan], unknown: Container[str]) -> tuple[list[FetchSpan], list[FetchSpan]]:
+    """The steps without some symbols, and those symbols' steps one by one.
+
+    Bars are not kept without their corporate actions, so they are not asked for without them either.
+    """
+    kept, without = [], []
+    for step in steps:
+        known = tuple(symbol for symbol in step.symbols if symbol not in unknown)
+        kept += [replace(step, symbols=known)] if known else []
+        without += [replace(step, symbols=(symbol,)) for symbol in step.symbols if symbol in unknown]
+    return kept, without

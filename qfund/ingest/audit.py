@@ -38,8 +38,8 @@ RULES = {
 }
 """What can be found: code → words."""
 
-HINTS = frozenset({"jump"})
-"""Rules that only hint: what they find may be right."""
+HINTS = frozenset({"jump", "no_bars"})
+"""Rules that only tell: what they find may be right; a session that the vendor has not is a known hole."""
 
 _DAYS_AT_ONCE: Mapping[Timeframe, int] = {"1d": 3660, "1m": 92}
 _INSTRUMENTS_AT_ONCE: Mapping[Timeframe, int] = {"1d": 40, "1m": 4}
@@ -58,6 +58,7 @@ class Finding:
         at: start of a minute bar, timezone-aware UTC; None where it is about sessions.
         count: of how many sessions or bars.
         words: what is found, where the rule does not say it all.
+        is_bar: whether it is about one stored bar.
     """
 
     rule: str
@@ -69,6 +70,12 @@ class Finding:
     at: datetime | None = None
     count: int = 1
     words: str = ""
+    is_bar: bool = False
+
+    @property
+    def name(self) -> str:
+        """The bar as ``data check --accept`` takes it."""
+        return f"{self.symbol}@{self.session if self.at is None else f'{self.at:%Y-%m-%dT%H:%MZ}'}"
 
 
 def offer_of(series: Series, known: Iterable[Offer] = ()) -> Offer:
@@ -211,7 +218,8 @@ def _audited(
 def _rejections(checked: Checked, series: Series) -> Iterator[Finding]:
     """A finding for each row that would be rejected today, or would not be wanted."""
     for row in checked.rejected.to_pylist():
-        yield _finding(row["reason"], series, row["symbol"], row["session"], at=row.get("ts"))
+        found = _finding(row["reason"], series, row["symbol"], row["session"], at=row.get("ts"))
+        yield replace(found, is_bar=True)
 
 
 def _finding(

@@ -22,6 +22,7 @@ from qfund.errors import (
     LockedError,
     QfundError,
     TimeoutExpiredError,
+    UnreachableError,
 )
 from qfund.ingest.plan import FetchSpan
 from qfund.ingest.steps import Answer
@@ -67,8 +68,16 @@ News = Asking | Paged | Fetched
 Ask = Callable[[FetchSpan, Callable[[int, int], None]], Answer]
 """Asks for a chunk; told after each page how many pages and bars have come."""
 
-ENDS_THE_RUN = (ConfigError, BudgetError, TimeoutExpiredError, InterruptedRunError, LockedError)
-"""After one of these no further request may leave: the credentials, a limit, the time, the user."""
+ENDS_THE_RUN = (
+    ConfigError,
+    BudgetError,
+    TimeoutExpiredError,
+    InterruptedRunError,
+    LockedError,
+    UnreachableError,
+)
+"""After one of these no further request may leave: the credentials, a limit, the time, the user, and a host
+that cannot be reached, which would cost every question all of its attempts."""
 
 
 class Fetching:

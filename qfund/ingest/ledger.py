@@ -59,6 +59,38 @@ class Gap:
     expected: int
 
 
+@dataclass(frozen=True)
+class Standing:
+    """How many sessions an instrument should have, and what is known of them.
+
+    Attributes:
+        expected: from the first that was asked of it to the last that was asked of any in the series, while
+            it was listed.
+        asked: those of them that were asked, answered and fit.
+        missing: those of them that are gaps, whatever is known of each; thin ones are none.
+    """
+
+    expected: int
+    asked: int
+    missing: int
+
+
+def standings(store: Store, series: Series) -> dict[int, Standing]:
+    """Instrument number → what `gaps` would tell, counted; nothing for one that was never asked for."""
+    found = {}
+    for account, hours, start in _looked_at(store, series, None, None, None):
+        expected = _expected(account.holder, hours, start)
+        lacking = np.zeros(len(expected), dtype=bool)
+        for mask in _kinds(account, series, hours, start, thin=0).values():
+            lacking |= mask
+        found[account.holder.instrument_id] = Standing(
+            expected=int(expected.sum()),
+            asked=int((expected & _covered(account.holder, hours)).sum()),
+            missing=int(lacking.sum()),
+        )
+    return found
+
+
 def gaps(
     store: Store,
     series: Series,
@@ -78,6 +110,18 @@ def gaps(
         until: last session; None: the last that was asked of any instrument of the series.
         thin: per cent of a session's minutes below which minute bars are thin; 0 for never.
     """
+    for account, hours, start in _looked_at(store, series, symbols, since, until):
+        yield from _gaps(account, series, hours, start, thin)
+
+
+def _looked_at(
+    store: Store,
+    series: Series,
+    symbols: Sequence[str] | None,
+    since: date | None,
+    until: date | None,
+) -> Iterator[tuple[Account, Windows, date]]:
+    """The account of each instrument, the hours of the sessions that count, and the first of them."""
     everyone = holders(store, series)
     wanted = [one for one in everyone if symbols is None or one.symbol in symbols]
     last = until or max((one.covered[-1][1] for one in everyone if one.covered), default=None)
@@ -91,7 +135,7 @@ def gaps(
     for account in accounts(store, series, wanted, first, last):
         start = starts[account.holder.instrument_id]
         if start is not None:
-            yield from _gaps(account, series, hours, start, thin)
+            yield account, hours, start
 
 
 def holes(account: Account, hours: Windows, since: date, *, thin: float, minutes: bool) -> np.ndarray:
@@ -106,28 +150,42 @@ def holes(account: Account, hours: Windows, since: date, *, thin: float, minutes
 
 def _gaps(account: Account, series: Series, hours: Windows, since: date, thin: float) -> Iterator[Gap]:
     holder = account.holder
-    expected = _expected(holder, hours, since)
     bars = _bars(account, hours)
-    covered = _covered(holder, hours)
-    doubtful = np.isin(hours.days, holder.doubtful)
-    minutes = series.timeframe == "1m"
-    most = _most(hours) if minutes else np.ones(len(hours.days), dtype=np.int64)
-    unasked = ~covered if minutes else ~covered & (bars == 0)
-    kinds: dict[Kind, np.ndarray] = {
-        "quarantined": doubtful,
-        "not_asked": unasked & ~doubtful,
-        "empty": covered & (bars == 0) & ~doubtful,
-        "thin": covered & ~doubtful & (bars > 0) & (bars < thin / 100 * most) & minutes,
-    }
+    most = _possible(series, hours)
     found = []
-    for kind, chosen in kinds.items():
-        edges = np.flatnonzero(np.diff((chosen & expected).astype(np.int8), prepend=0, append=0))
+    for kind, chosen in _kinds(account, series, hours, since, thin).items():
+        edges = np.flatnonzero(np.diff(chosen.astype(np.int8), prepend=0, append=0))
         for start, stop in zip(edges[::2], edges[1::2], strict=True):
             first, last = _date(hours.days[start]), _date(hours.days[stop - 1])
             count, here = int(stop - start), slice(start, stop)
             there, could = int(bars[here].sum()), int(most[here].sum())
             found.append(Gap(holder.symbol, holder.instrument_id, kind, first, last, count, there, could))
     yield from sorted(found, key=lambda one: one.since)
+
+
+def _kinds(
+    account: Account, series: Series, hours: Windows, since: date, thin: float
+) -> dict[Kind, np.ndarray]:
+    """What each session lacks, no session twice: kind → bool, one for each session."""
+    holder = account.holder
+    expected = _expected(holder, hours, since)
+    bars = _bars(account, hours)
+    covered = _covered(holder, hours)
+    doubtful = np.isin(hours.days, holder.doubtful)
+    minutes = series.timeframe == "1m"
+    unasked = ~covered if minutes else ~covered & (bars == 0)
+    few = bars < thin / 100 * _possible(series, hours)
+    return {
+        "quarantined": expected & doubtful,
+        "not_asked": expected & unasked & ~doubtful,
+        "empty": expected & covered & (bars == 0) & ~doubtful,
+        "thin": expected & covered & ~doubtful & (bars > 0) & few & minutes,
+    }
+
+
+def _possible(series: Series, hours: Windows) -> np.ndarray:
+    """The most bars of each session."""
+    return _most(hours) if series.timeframe == "1m" else np.ones(len(hours.days), dtype=np.int64)
 
 
 def _first(holder: Holder) -> date | None:

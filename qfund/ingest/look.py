@@ -53,12 +53,22 @@ class Wish:
     reread: int | None = None
 
 
+def remembered(vendor: Vendor) -> Remembered:
+    """The vendor as a run asks it, once."""
+    return vendor if isinstance(vendor, Remembered) else Remembered(vendor)
+
+
 class Remembered:
-    """A vendor whose listings are asked for once a run, however often the run looks."""
+    """A vendor that is asked for the listing of a symbol once a run, however often the run looks.
+
+    Attributes:
+        itself: the vendor.
+    """
 
     def __init__(self, vendor: Vendor) -> None:
         self._vendor = vendor
-        self._listings: dict[tuple[str, ...] | None, list[Listing]] = {}
+        self._all: list[Listing] | None = None
+        self._known: dict[str, list[Listing]] = {}  # symbol → its listings; none where it is unknown
         self.name = vendor.name
         self.market = vendor.market
         self.bars = vendor.bars
@@ -72,10 +82,17 @@ class Remembered:
 
     def listings(self, symbols: Sequence[str] | None = None) -> list[Listing]:
         """See `Vendor.listings`."""
-        key = None if symbols is None else tuple(symbols)
-        if key not in self._listings:
-            self._listings[key] = self._vendor.listings(symbols)
-        return self._listings[key]
+        if symbols is None:
+            if self._all is None:
+                self._all = self._vendor.listings()
+                for one in self._all:
+                    self._known.setdefault(one.symbol, []).append(one)
+            return self._all
+        fresh = [symbol for symbol in dict.fromkeys(symbols) if symbol not in self._known]
+        if fresh:
+            told = self._vendor.listings(fresh)
+            self._known |= {symbol: [one for one in told if one.symbol == symbol] for symbol in fresh}
+        return [one for symbol in dict.fromkeys(symbols) for one in self._known[symbol]]
 
 
 def look(store: Store, vendor: Vendor, wish: Wish, *, now: datetime) -> Facts:

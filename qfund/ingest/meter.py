@@ -44,9 +44,17 @@ class Traffic:
     Args:
         max_requests: most requests of the run, None for no limit.
         deadline: when it must end.
+        credits_per_request: what the vendor charges for each.
     """
 
-    def __init__(self, *, max_requests: int | None = None, deadline: Deadline | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        max_requests: int | None = None,
+        deadline: Deadline | None = None,
+        credits_per_request: float = 0.0,
+    ) -> None:
+        self._each = Sent(requests=1, credits=credits_per_request)
         self._most = math.inf if max_requests is None else max_requests
         self._deadline = deadline or Deadline()
         self._lock = threading.Lock()
@@ -95,7 +103,7 @@ class Traffic:
                     fix="run the same command again, or raise --max-requests",
                     details={"requests": sent},
                 )
-            self._sent[account] = self._sent.get(account, Sent()) + Sent(requests=1)
+            self._sent[account] = self._sent.get(account, Sent()) + self._each
 
     def end(self, account: str, more: Sent) -> None:
         """Count what came of a request."""

@@ -131,6 +131,7 @@ def network(
     *,
     max_requests: int | None = None,
     deadline: Deadline | None = None,
+    credits_per_request: float = 0.0,
     attempts: int = 6,
     patience: Patience | None = None,
 ) -> Line:
@@ -141,6 +142,7 @@ def network(
         vendor: the vendor's name, for the ledger.
         max_requests: most requests of the run, retries included; None for no limit.
         deadline: when the run must end.
+        credits_per_request: what the vendor charges for each, for the ledger.
         attempts: most times that one request is sent for want of an answer.
         patience: limits of waiting for an answer.
     """
@@ -148,7 +150,7 @@ def network(
     return Line(
         store,
         vendor,
-        traffic=Traffic(max_requests=max_requests, deadline=end),
+        traffic=Traffic(max_requests=max_requests, deadline=end, credits_per_request=credits_per_request),
         deadline=end,
         attempts=attempts,
         patience=patience or Patience(),

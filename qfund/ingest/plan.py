@@ -193,6 +193,16 @@ def renewed(made: Plan, again: Facts) -> Plan:
     return plan(again)
 
 
+def overtaken(before: Facts, now: Facts) -> bool:
+    """Whether more is covered now than before, of the sessions and symbols of both."""
+    was = {one.symbol: one.covered for one in before.symbols}
+    return any(
+        (within(now.sessions, one.covered) & ~within(now.sessions, was[one.symbol])).any()
+        for one in now.symbols
+        if one.symbol in was
+    )
+
+
 def _question(facts: Facts) -> Facts:
     """The facts without coverage, without numbers that another run may have given, and without the time."""
     if facts.open_ended:

@@ -8,7 +8,7 @@ vendor sends later replaces what was copied.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Protocol
@@ -20,7 +20,7 @@ from pyarrow import compute
 from qfund.errors import RefusedError
 from qfund.ingest import ledger
 from qfund.market.hours import Windows, windows
-from qfund.store import Store, coverage, nearby, repairs, securities
+from qfund.store import Store, claims, coverage, nearby, repairs, securities
 from qfund.store.accounts import Account, accounts, holders
 from qfund.store.sources import Series
 
@@ -170,6 +170,7 @@ def fill(store: Store, series: Series, holes: Sequence[Hole], fetch: Fetch) -> I
     run: int | None = None
     bars = 0
     status: coverage.RunStatus = "failed"
+    alive = ExitStack()
     try:
         for (since, until), some in by_span.items():
             fetched = fetch([hole.symbol for hole in some], since, until)
@@ -178,6 +179,7 @@ def fill(store: Store, series: Series, holes: Sequence[Hole], fetch: Fetch) -> I
             if run is None:
                 params = {"holes": len(holes), "from": fetched.series and fetched.series.vendor}
                 run = coverage.start_run(store, series.vendor, f"repair {series.timeframe}", params)
+                alive.enter_context(claims.living(store, run))
             for hole in some:
                 done = _filled(store, series, hole, fetched, run)
                 bars += done.bars
@@ -186,6 +188,7 @@ def fill(store: Store, series: Series, holes: Sequence[Hole], fetch: Fetch) -> I
     finally:
         if run is not None:
             coverage.finish_run(store, run, status, {"bars": bars, "holes": len(holes)})
+        alive.close()
 
 
 def _refuse_other_kind(series: Series, other: Series) -> None:

@@ -58,12 +58,15 @@ class Began:
     Attributes:
         run_id: number of the ingest run in the store.
         plan: what will be done.
-        replanned: whether another run had covered more in the meantime, so that the plan is a new one.
+        overtaken: whether another run has covered more in the meantime, so that less is to be done.
+        further: so many sessions more than was said before are to be asked for, summed over symbols; negative
+            for fewer. What others have covered, the vendor's own clock and a change of name make it so.
     """
 
     run_id: int
     plan: Plan
-    replanned: bool
+    overtaken: bool = False
+    further: int = 0
 
 
 @dataclass(frozen=True)
@@ -179,6 +182,12 @@ class Report:
         self.failed.append(failed)
         return failed
 
+    def pass_over(self, step: FetchSpan, error: QfundError) -> Failed:
+        """Count a step that was not asked for, since what it needs could not be had."""
+        failed = Failed(step, error)
+        self.failed.append(failed)
+        return failed
+
     @property
     def status(self) -> Literal["ok", "partial", "failed"]:
         """``ok``, ``partial`` or ``failed``, as the store keeps it with the run."""
@@ -278,7 +287,7 @@ class Report:
     def _stop(self, stopped: QfundError, retry: str) -> QfundError:
         return type(stopped)(
             f"{stopped.message} {self.summary().capitalize()}.",
-            fix=stopped.fix or retry,
+            fix=retry if stopped.retryable else stopped.fix or retry,
             code=stopped.code,
             details={**stopped.details, "kept": self.counters},
         )
@@ -287,8 +296,8 @@ class Report:
         names = self.plan.seen.unknown
         verb = "is" if len(names) == 1 else "are"
         return PartialError(
-            f"{', '.join(names)} {verb} unknown to {self.plan.seen.vendor}; the others are kept. Mend the"
-            " list, or ask again when the vendor knows more.",
+            f"{', '.join(names)} {verb} unknown to {self.plan.seen.vendor}; the others are kept. Leave out"
+            " what it does not know, or name it again when the vendor knows more.",
             fix=retry,
             code="UNKNOWN_SYMBOL",
             details={"symbols": list(names)},
@@ -318,9 +327,8 @@ class Report:
 
     @property
     def _is_down(self) -> bool:
-        """Whether it was the vendor that failed, not a symbol: it was given up, or could not be reached."""
-        silent = {"VENDOR_UNREACHABLE", "VENDOR_THROTTLES"}
-        return bool(self.untried) or self.failed[-1].error.code in silent
+        """Whether it was the vendor that failed, not a symbol: it was given up, or lets nobody in."""
+        return bool(self.untried) or self.failed[-1].error.code == "VENDOR_THROTTLES"
 
     def _rejection(self, retry: str) -> QfundError:
         count = self.total.rejected

@@ -7,15 +7,18 @@ is never accepted.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from qfund.errors import DataQualityError, NotFoundError
 from qfund.market.bars import FIELDS, Timeframe
-from qfund.store import coverage
+from qfund.store import claims, coverage, nearby
 from qfund.store.bars import Written, write_bars
 from qfund.store.faults import translated
 from qfund.store.nearby import columns
@@ -79,7 +82,9 @@ def accept(store: Store, ids: Sequence[int]) -> Accepted:
         runs.append((series, some, coverage.start_run(store, series.vendor, f"accept {timeframe}", params)))
     status: coverage.RunStatus = "failed"
     try:
-        with store.transaction() as conn:
+        with ExitStack() as alive, store.transaction() as conn:
+            for _, _, run in runs:
+                alive.enter_context(claims.living(store, run))
             for series, some, run in runs:
                 done = _accepted(conn, series, some, run)
                 bars = total.bars + done.bars
@@ -89,6 +94,72 @@ def accept(store: Store, ids: Sequence[int]) -> Accepted:
         for _, some, run in runs:
             coverage.finish_run(store, run, status, {"bars": len(some) if status == "ok" else 0})
     return total
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A stored bar that a check doubts.
+
+    Attributes:
+        series: of which series.
+        symbol: its symbol.
+        instrument_id: its number.
+        session: its session.
+        ts: start of a minute bar, timezone-aware UTC; None for a daily one.
+        reason: the rule that doubts it.
+    """
+
+    series: Series
+    symbol: str
+    instrument_id: int
+    session: date
+    ts: datetime | None
+    reason: str
+
+
+def vouch(store: Store, bars: Sequence[Stored]) -> None:
+    """Note of stored bars that a person finds them right as they are: no check names them again.
+
+    They are written down like bars that came, were rejected and were accepted; the bars themselves stay.
+
+    Raises:
+        DataQualityError: one of them cannot be right.
+    """
+    for one in bars:
+        if one.reason not in ACCEPTABLE:
+            raise _unacceptable(f"The stored bar {one.symbol}@{one.ts or one.session}", one.reason, {})
+    with ExitStack() as alive:
+        for one in bars:
+            run = coverage.start_run(store, one.series.vendor, f"accept {one.series.timeframe}", {})
+            alive.enter_context(claims.living(store, run))
+            with store.transaction() as conn:
+                _vouched(conn, one, run)
+            coverage.finish_run(store, run, "ok", {"bars": 1})
+
+
+def _vouched(conn: Any, one: Stored, run: int) -> None:
+    """One bar as it stands, in the caller's transaction."""
+    rows = nearby.within(conn, one.series, {one.symbol: one.instrument_id}, one.session, one.session)
+    (row,) = [row for row in rows.to_pylist() if one.ts is None or row["ts"] == one.ts]
+    bar = json.dumps({name: row[name] for name in FIELDS})
+    ts = "NULL" if one.ts is None else f"'{one.ts.isoformat()}'"
+    with conn.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO sec.quarantine (ingest_run_id, last_run_id, source_id, timeframe, instrument_id,"  # noqa: S608
+            " symbol, session, ts, reason, bar, released_at, released_by)"
+            f" VALUES ({run}, {run}, {one.series.source_id}, '{one.series.timeframe}', {one.instrument_id},"
+            f" $1, '{one.session}', {ts}, $2, $3::text::jsonb, clock_timestamp(), 'person')",
+            (one.symbol, one.reason, bar),
+        )
+
+
+def _unacceptable(what: str, reason: str, details: Mapping[str, object]) -> DataQualityError:
+    return DataQualityError(
+        f"{what} ({reason}) cannot be right as it is.",
+        fix="let the vendor correct it, or: qfund data repair --vendor OTHER",
+        code="NOT_ACCEPTABLE",
+        details={**details, "reason": reason},
+    )
 
 
 def _rows(store: Store, ids: Sequence[int]) -> list[Any]:
@@ -111,12 +182,8 @@ def _rows(store: Store, ids: Sequence[int]) -> list[Any]:
         )
     for row in rows:
         if row.reason not in ACCEPTABLE or row.instrument_id is None or row.session is None:
-            raise DataQualityError(
-                f"Bar {row.quarantine_id} ({row.symbol}, {row.reason}) cannot be stored as it came.",
-                fix="let the vendor correct it, or: qfund data repair --vendor OTHER",
-                code="NOT_ACCEPTABLE",
-                details={"id": row.quarantine_id, "reason": row.reason},
-            )
+            what = f"Bar {row.quarantine_id} of {row.symbol}"
+            raise _unacceptable(what, row.reason, {"id": row.quarantine_id})
     times = [(row.source_id, row.timeframe, row.instrument_id, row.session, row.ts) for row in rows]
     if len(set(times)) < len(times):
         raise DataQualityError("Two of these bars are of one time: accept one of them.", code="TWO_BARS")

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from qfund.store.faults import translated
@@ -44,6 +46,43 @@ UPDATE ops.ingest_run r SET status = 'abandoned', error = 'it was killed', finis
 """  # noqa: S608 - our own text
 
 
+_UNENDED = f"""
+SELECT r.ingest_run_id, v.name, r.dataset, r.started_at,
+       r.status = 'running' AND {_IS_ALIVE.format(run="r.ingest_run_id")} AS alive
+  FROM ops.ingest_run r JOIN sec.vendor v USING (vendor_id)
+ WHERE r.status = 'running' OR r.status = 'abandoned' AND NOT EXISTS (
+       SELECT 1 FROM ops.ingest_run x WHERE x.vendor_id = r.vendor_id AND x.dataset = r.dataset
+          AND x.ingest_run_id > r.ingest_run_id)
+ ORDER BY r.ingest_run_id
+"""  # noqa: S608 - our own text
+
+
+@dataclass(frozen=True)
+class Unended:
+    """A run that goes on, or that was killed and not followed by another of its kind.
+
+    Attributes:
+        ingest_run_id: its number.
+        vendor: who was asked.
+        dataset: for what.
+        started_at: UTC.
+        alive: whether it goes on.
+    """
+
+    ingest_run_id: int
+    vendor: str
+    dataset: str
+    started_at: datetime
+    alive: bool
+
+
+def unended(store: Store) -> list[Unended]:
+    """The runs that go on, and those that were killed and not followed by another of their kind."""
+    with translated(), store.sql.connect() as connection:
+        rows = connection.exec_driver_sql(_UNENDED, {"living": _LIVING}).all()
+    return [Unended(*row) for row in rows]
+
+
 @contextmanager
 def living(store: Store, ingest_run_id: int) -> Iterator[None]:
     """Say that a run lives, during the block; its claims end with it.
@@ -51,8 +90,8 @@ def living(store: Store, ingest_run_id: int) -> Iterator[None]:
     Raises:
         UpstreamError: the database does not answer.
     """
-    alone = store.sql.connect().execution_options(isolation_level="AUTOCOMMIT")
-    with translated(), alone as connection:
+    with translated(), store.sql.connect() as connection:
+        connection.execution_options(isolation_level="AUTOCOMMIT")
         connection.detach()  # nobody else's: the lock ends with it
         connection.exec_driver_sql(f"SELECT pg_advisory_lock({_LIVING}, {int(ingest_run_id)})")
         try:

@@ -11,7 +11,7 @@ import json
 import socket
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -19,8 +19,6 @@ from qfund.market.bars import Timeframe
 from qfund.store.faults import translated
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from qfund.store.database import Store
     from qfund.store.sources import Series
 
@@ -88,6 +86,8 @@ class Status:
     """What is stored of one instrument in one series.
 
     Attributes:
+        instrument_id: its number.
+        source_id: number of the series' source.
         symbol: its newest symbol.
         vendor: whose bars.
         feed: from which feed.
@@ -98,12 +98,11 @@ class Status:
         first: first session with a bar, None without any.
         last: last session with a bar.
         bars: bars stored.
-        expected: sessions of the calendar from first to last.
-        covered: those of them that were asked for and are final.
-        holes: those of them without a bar.
         updated_at: when coverage last changed.
     """
 
+    instrument_id: int
+    source_id: int
     symbol: str
     vendor: str
     feed: str
@@ -113,19 +112,13 @@ class Status:
     first: date | None
     last: date | None
     bars: int
-    expected: int
-    covered: int
-    holes: int
     updated_at: datetime
     price_kind: str = "trade"
 
 
 _STATUS = """
-SELECT n.symbol, v.name AS vendor, s.feed, s.basis, s.hours, s.price_kind, c.timeframe, b.first, b.last,
-       coalesce(b.bars, 0) AS bars, coalesce(b.sessions, 0) AS held,
-       s.calendar,
-       (SELECT array_agg(lower(r)) FROM unnest(c.sessions) r) AS starts,
-       (SELECT array_agg(upper(r) - 1) FROM unnest(c.sessions) r) AS ends, c.updated_at
+SELECT c.instrument_id, c.source_id, n.symbol, v.name AS vendor, s.feed, s.basis, s.hours, s.price_kind,
+       c.timeframe, b.first, b.last, coalesce(b.bars, 0) AS bars, c.updated_at
   FROM ops.coverage c
   JOIN sec.source s USING (source_id)
   JOIN sec.vendor v USING (vendor_id)
@@ -133,10 +126,10 @@ SELECT n.symbol, v.name AS vendor, s.feed, s.basis, s.hours, s.price_kind, c.tim
                  WHERE x.instrument_id = c.instrument_id AND x.vendor_id = s.vendor_id
                  ORDER BY upper(x.valid) DESC NULLS FIRST LIMIT 1) n ON true
   LEFT JOIN (SELECT '1d' AS timeframe, d.instrument_id, d.source_id, min(d.session) AS first,
-                    max(d.session) AS last, count(*) AS bars, count(*) AS sessions
+                    max(d.session) AS last, count(*) AS bars
                FROM sec.bar_1d d GROUP BY 2, 3
               UNION ALL
-             SELECT '1m', m.instrument_id, m.source_id, min(m.session), max(m.session), sum(m.bars), count(*)
+             SELECT '1m', m.instrument_id, m.source_id, min(m.session), max(m.session), sum(m.bars)
                FROM (SELECT p.instrument_id, p.source_id, p.session, cardinality(p.minute) AS bars
                        FROM sec.bar_1m_day p
                       UNION ALL
@@ -152,54 +145,9 @@ SELECT n.symbol, v.name AS vendor, s.feed, s.basis, s.hours, s.price_kind, c.tim
 def status(store: Store, vendor: str | None = None, timeframe: Timeframe | None = None) -> list[Status]:
     """What is stored, one row for each instrument and series that was ever asked for."""
     with translated(), store.sql.connect() as connection:
-        rows = connection.exec_driver_sql(_STATUS, {"vendor": vendor, "timeframe": timeframe}).all()
-    calendars = _calendars(rows)
-    return [_status(row, calendars) for row in rows]
-
-
-def _status(row: Any, calendars: Mapping[str, pd.DatetimeIndex]) -> Status:
-    expected = final = 0
-    if row.first is not None:
-        days = calendars[row.calendar]
-        expected = _between(days, row.first, row.last)
-        for first, last in zip(row.starts or [], row.ends or [], strict=True):
-            final += _between(days, max(first, row.first), min(last, row.last))
-    return Status(
-        symbol=row.symbol,
-        vendor=row.vendor,
-        feed=row.feed,
-        basis=row.basis,
-        hours=row.hours,
-        timeframe=row.timeframe,
-        first=row.first,
-        last=row.last,
-        bars=int(row.bars),
-        expected=expected,
-        covered=final,
-        holes=max(0, expected - int(row.held)),
-        updated_at=row.updated_at,
-        price_kind=row.price_kind,
-    )
-
-
-def _calendars(rows: Sequence[Any]) -> dict[str, pd.DatetimeIndex]:
-    """The sessions of each calendar over all that is stored."""
-    from qfund.market.sessions import sessions
-
-    ends: dict[str, Span] = {}
-    for row in rows:
-        if row.first is not None:
-            first, last = ends.get(row.calendar, (row.first, row.last))
-            ends[row.calendar] = (min(first, row.first), max(last, row.last))
-    return {name: sessions(name, *span) for name, span in ends.items()}
-
-
-def _between(days: pd.DatetimeIndex, first: date, last: date) -> int:
-    """How many of the days lie in ``[first, last]``."""
-    import pandas as pd
-
-    after = days.searchsorted(pd.Timestamp(last + timedelta(days=1)))
-    return max(0, int(after - days.searchsorted(pd.Timestamp(first))))
+        rows = connection.exec_driver_sql(_STATUS, {"vendor": vendor, "timeframe": timeframe})
+        found = rows.mappings().all()
+    return [Status(**{**row, "bars": int(row["bars"])}) for row in found]
 
 
 # ---------------------------------------------------------------- ingest runs

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from qfund.errors import DataQualityError, RefusedError
 from qfund.market.instruments import Listing
-from qfund.store import coverage, manifest, securities, sources
+from qfund.store import claims, coverage, manifest, securities, sources
 from qfund.store.bars import Written, write_bars
 from qfund.store.manifest import BarFile, Manifest
 
@@ -85,12 +85,14 @@ class Import:
         run = coverage.start_run(self._store, series.vendor, f"import {series.timeframe}", params)
         total, finished = Written(), False
         try:
-            for file in self.manifest.files:
-                written = self._file(series, file, ids, _within(spans[file.symbol], file.year), run)
-                total += written
-                yield Taken(file, written)
-            with self._store.transaction() as connection:
-                coverage.add_coverage(connection, series, {ids[name]: some for name, some in spans.items()})
+            with claims.living(self._store, run):
+                for file in self.manifest.files:
+                    written = self._file(series, file, ids, _within(spans[file.symbol], file.year), run)
+                    total += written
+                    yield Taken(file, written)
+                with self._store.transaction() as connection:
+                    whole = {ids[name]: some for name, some in spans.items()}
+                    coverage.add_coverage(connection, series, whole)
             finished = True
         finally:
             counters = {"new": total.new, "changed": total.changed, "same": total.same}

@@ -28,12 +28,14 @@ class Sent:
         throttled: answered with 429.
         retried: sent again for want of a useful answer.
         size: bytes of the answers' bodies on the wire.
+        credits: what the vendor charges for the requests, in its own credits.
     """
 
     requests: int = 0
     throttled: int = 0
     retried: int = 0
     size: int = 0
+    credits: float = 0.0
 
     def __add__(self, other: Sent) -> Sent:
         return Sent(
@@ -41,6 +43,7 @@ class Sent:
             self.throttled + other.throttled,
             self.retried + other.retried,
             self.size + other.size,
+            self.credits + other.credits,
         )
 
     def __sub__(self, other: Sent) -> Sent:
@@ -49,6 +52,7 @@ class Sent:
             self.throttled - other.throttled,
             self.retried - other.retried,
             self.size - other.size,
+            self.credits - other.credits,
         )
 
 
@@ -76,7 +80,7 @@ def add(store: Store, vendor: str, sent: Mapping[str, Sent]) -> None:
         UpstreamError: the database is lost; nothing was added.
     """
     lines = [
-        (vendor, account, one.requests, one.throttled, one.retried, one.size)
+        (vendor, account, one.requests, one.throttled, one.retried, one.size, one.credits)
         for account, one in sorted(sent.items())  # one order for all, so that two runs never wait in a circle
         if one != Sent()
     ]
@@ -86,10 +90,12 @@ def add(store: Store, vendor: str, sent: Mapping[str, Sent]) -> None:
         for line in lines:
             connection.exec_driver_sql(
                 "INSERT INTO ops.request_ledger AS l"  # noqa: S608 - no value is in the text
-                " (vendor, account, month, requests, throttled, retried, bytes)"
-                f" VALUES (%s, %s, {_MONTH}, %s, %s, %s, %s) ON CONFLICT (vendor, account, month) DO UPDATE"
+                " (vendor, account, month, requests, throttled, retried, bytes, credits)"
+                f" VALUES (%s, %s, {_MONTH}, %s, %s, %s, %s, %s)"
+                " ON CONFLICT (vendor, account, month) DO UPDATE"
                 " SET requests = l.requests + excluded.requests, retried = l.retried + excluded.retried,"
-                " throttled = l.throttled + excluded.throttled, bytes = l.bytes + excluded.bytes",
+                " throttled = l.throttled + excluded.throttled, bytes = l.bytes + excluded.bytes,"
+                " credits = l.credits + excluded.credits",
                 line,
             )
 
@@ -102,13 +108,15 @@ def months(store: Store, vendor: str | None = None, *, back: int = 0) -> list[Mo
     """
     with translated(), store.sql.connect() as connection:
         rows = connection.exec_driver_sql(
-            "SELECT vendor, account, month, requests, throttled, retried, bytes"  # noqa: S608 - no value
+            "SELECT vendor, account, month, requests, throttled, retried, bytes, credits"  # noqa: S608 - no value
             " FROM ops.request_ledger"
             f" WHERE month >= {_MONTH} - %(back)s * interval '1 month'"
             " AND (%(vendor)s::text IS NULL OR vendor = %(vendor)s) ORDER BY month DESC, vendor, account",
             {"vendor": vendor, "back": back},
         ).all()
-    return [Month(row[0], row[1], row[2], Sent(*(int(value) for value in row[3:]))) for row in rows]
+    return [
+        Month(row[0], row[1], row[2], Sent(*map(int, row[3:7])) + Sent(credits=float(row[7]))) for row in rows
+    ]
 
 
 def this_month(store: Store) -> dict[str, Sent]:

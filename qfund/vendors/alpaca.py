@@ -52,7 +52,16 @@ def _stock_offers(feed: str, first: date, delay: timedelta) -> tuple[Offer, ...]
     """
     settle = _MINUTE_SETTLE + delay
     daily = Offer(
-        "1d", feed, first, None, 10_000, settle=_DAY_SETTLE, reread=5, rows_per_page=PAGE, bar_bytes=115
+        "1d",
+        feed,
+        first,
+        None,
+        10_000,
+        settle=_DAY_SETTLE,
+        reread=5,
+        rows_per_page=PAGE,
+        bar_bytes=115,
+        looked_up_alone=alpaca_reference.FEW,
     )
     minutes = replace(daily, timeframe="1m", sessions_per_request=250, settle=settle, answers_more=True)
     return (daily, minutes, replace(minutes, hours="extended", answers_more=False))
@@ -73,6 +82,7 @@ def _crypto_offer(timeframe: Timeframe, sessions: int, settle: timedelta) -> Off
         rows_per_page=PAGE,
         quiet_bars=True,
         bar_bytes=115,
+        looked_up_alone=None,
     )
 
 
@@ -93,6 +103,8 @@ class Alpaca:
         needs_key=True,
         concurrency=8,
         rate=RATE,
+        actions_per_page=alpaca_actions.PAGE,
+        actions_around=alpaca_actions.AROUND,
         settings=(
             Setting("data_url", "host of market data", "https://data.alpaca.markets"),
             Setting("trading_url", "host of assets and calendar", "https://paper-api.alpaca.markets"),

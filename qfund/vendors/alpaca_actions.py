@@ -44,8 +44,9 @@ KINDS: dict[str, ActionKind] = {
 # special one is paid the day before its ex-date.
 _BEFORE = timedelta(days=45)
 _AFTER = timedelta(days=400)
+AROUND = _BEFORE + _AFTER
 
-_PAGE = 1000
+PAGE = 1000
 _SYMBOLS = 200
 _SUBJECT = ("symbol", "source_symbol", "old_symbol", "acquiree_symbol")
 _DATES = ("ex_date", "effective_date", "process_date")
@@ -85,7 +86,7 @@ def _asked(wire: Wire, symbols: Sequence[str], since: date, until: date) -> Iter
         "symbols": ",".join(symbols),
         "start": (since - _BEFORE).isoformat(),
         "end": (until + _AFTER).isoformat(),
-        "limit": str(_PAGE),
+        "limit": str(PAGE),
         "sort": "asc",
     }
     tokens = set()

@@ -32,7 +32,8 @@ MICS = {
 """Alpaca's exchange → ISO 10383; the over-the-counter market is no venue."""
 
 _NEW_YORK = ZoneInfo("America/New_York")
-_FEW = 10  # so many symbols are looked up one by one; more by the whole list, which is one request of some MB
+FEW = 10
+"""So many symbols are looked up one by one; more by the whole list, which is one request of some MB."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ def _decoded(body: bytes, kind: type[_T], what: str) -> _T:
 def _assets(wire: Wire, symbols: Sequence[str] | None) -> list[_Asset]:
     """The assets of these symbols, or all shares, active before inactive; one for each symbol."""
     found: Iterable[_Asset]
-    if symbols is not None and len(symbols) <= _FEW:
+    if symbols is not None and len(symbols) <= FEW:
         found = [asset for symbol in symbols if (asset := _asset(wire, symbol)) is not None]
     else:
         wanted = None if symbols is None else set(symbols)

@@ -73,7 +73,10 @@ class Offer:
         quiet_bars: whether bars without a trade (volume 0) are normal.
         answers_more: whether answers hold minutes outside ``hours``, which the core leaves out and counts.
         bar_bytes: what a bar weighs on the wire, for estimates.
-        pages_are_windows: whether a page is a window of time, so that many in a row may be empty.
+        pages_are_windows: whether a page is a window of time, ``rows_per_page`` bars long whether they are
+            there or not, so that many in a row may be empty.
+        looked_up_alone: up to so many symbols are looked up with a request for each, more of them with one
+            for all; None where symbols are known by their form and never looked up.
     """
 
     timeframe: Timeframe
@@ -93,6 +96,13 @@ class Offer:
     answers_more: bool = False
     bar_bytes: int = 103
     pages_are_windows: bool = False
+    looked_up_alone: int | None = 0
+
+    def lookups(self, symbols: int) -> int:
+        """Requests that `Vendor.listings` needs for so many symbols."""
+        if self.looked_up_alone is None or not symbols:
+            return 0
+        return symbols if symbols <= self.looked_up_alone else 1
 
 
 @dataclass(frozen=True)
@@ -134,6 +144,8 @@ class Capabilities:
         concurrency: most requests in flight at a time; 1 for vendors without a network.
         rate: what the vendor allows until its answers say otherwise; None without a network.
         credits_per_request: what the vendor charges for a request, in its own credits; 0 when it does not.
+        actions_per_page: most corporate actions in a page, over all symbols; None when an answer is one page.
+        actions_around: days beyond those asked for whose corporate actions come too.
         settings: what can be set for it.
         options: what ``--path`` and the like may say for one ingest, as further settings.
         website: where to read on.
@@ -148,6 +160,8 @@ class Capabilities:
     concurrency: int = 1
     rate: Rate | None = None
     credits_per_request: float = 0.0
+    actions_per_page: int | None = None
+    actions_around: timedelta = timedelta(0)
     settings: tuple[Setting, ...] = ()
     options: tuple[Setting, ...] = ()
     website: str = ""

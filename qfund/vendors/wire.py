@@ -19,7 +19,13 @@ from types import TracebackType
 from typing import Self, TypeVar
 from urllib.parse import urlsplit
 
-from qfund.errors import BadRequestError, ConfigError, TimeoutExpiredError, UpstreamError
+from qfund.errors import (
+    BadRequestError,
+    ConfigError,
+    TimeoutExpiredError,
+    UnreachableError,
+    UpstreamError,
+)
 from qfund.vendors import answers
 from qfund.vendors.answers import Answer, Expect, Failed
 from qfund.vendors.contract import Rate
@@ -171,6 +177,7 @@ class Wire:
             ConfigError: 401, 403: the credentials or the plan; with the vendor's words, cleaned of secrets.
             NotFoundError: 404.
             BadRequestError: 400, 414, 416, 422: the request itself; the core splits the batch.
+            UnreachableError: no connection to the host, after all attempts.
             UpstreamError: no answer, 5xx, a body that is not what it claims to be, after all attempts; a
                 redirect; throttling without end.
             BudgetError, TimeoutExpiredError: see `Meter` and `Pace`.
@@ -302,10 +309,15 @@ class Wire:
             self._block(min(failed.wait, answers.FAR))
         if failures >= self._network.attempts:
             tries = f" {failures} times" if failures > 1 else ""
-            raise failed.told or UpstreamError(
+            if failed.told:
+                raise failed.told
+            kind, code = (
+                (UpstreamError, "VENDOR_UNAVAILABLE") if failed.connected else (UnreachableError, None)
+            )
+            raise kind(
                 f"{self.host} {failed.why}{f' (tried{tries})' if tries else ''}.",
                 fix="run the command again; what was stored is kept",
-                code="VENDOR_UNAVAILABLE" if failed.connected else "VENDOR_UNREACHABLE",
+                code=code,
                 details={"host": self.host, "attempts": failures},
             )
         most = min(MOST_BACK_OFF, FIRST_BACK_OFF * 2.0 ** (failures - 1))

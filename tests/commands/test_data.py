@@ -30,6 +30,21 @@ def test_status_says_how_far_the_bars_reach(filled):
     assert "Next:" in err
 
 
+def test_status_and_gaps_mean_the_same_by_a_hole(command):
+    """Sessions after the last bar of a symbol are holes too, once they were asked of another."""
+    for symbol, until in (("IBM", "2012-05-31"), ("AAPL", "2012-06-29")):
+        assert (
+            command(f"ingest --vendor sample --symbols {symbol} --since 2012-05-01 --until {until}")[0] == 0
+        )
+    gaps = document(command("data gaps --json")[1], "data.gaps")["data"]["sessions"]
+    rows = document(command("data status --json")[1], "data.status")["data"]["series"]
+    assert gaps["not_asked"] == sum(row["holes"] for row in rows) == 21
+    assert [(row["symbol"], row["expected"], row["covered"], row["holes"]) for row in rows] == [
+        ("AAPL", 43, 43, 0),
+        ("IBM", 43, 22, 21),
+    ]
+
+
 def test_status_as_a_document(filled):
     found = document(filled("data status --json")[1], "data.status")
     row = next(row for row in found["data"]["series"] if row["symbol"] == "FB")

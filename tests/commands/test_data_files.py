@@ -38,6 +38,15 @@ def test_pack_says_what_it_packed_and_a_second_time_that_there_is_nothing(filled
     assert filled("data pack")[:2] == (0, "Nothing to pack.\n")
 
 
+def test_pack_can_be_looked_at_first_and_is_quiet_at_night(filled):
+    code, out, _ = filled("data pack --dry-run")
+    assert code == 0
+    assert out.split()[5:10] == ["acme", "sip", "2024-01-02", "1", "3"]
+    assert "3 bars to pack; nothing was changed" in out
+    assert filled("data pack --quiet") == (0, "", "")
+    assert filled("data pack --dry-run")[1] == "Nothing to pack.\n"
+
+
 def test_pack_as_a_document(filled):
     found = document(filled("data pack --json")[1], "data.pack")
     assert found["data"]["sessions"] == [

@@ -38,9 +38,11 @@ def acme(store_url, tmp_path):
                 with store.transaction() as conn:
                     coverage.add_coverage(conn, shelf.series, {shelf.ids["IBM"]: [(DAYS[0], DAYS[-1])]})
             if doubtful:
+                reasons = doubtful if isinstance(doubtful, dict) else dict.fromkeys(doubtful, "spike")
                 run = coverage.start_run(store, "acme", "bars 1d", {})
-                table = daily_table([flat("IBM", day, 9999.0) for day in doubtful])
-                table = table.append_column("reason", pa.array(["spike"] * len(doubtful)))
+                coverage.finish_run(store, run, "partial", {})
+                table = daily_table([flat("IBM", day, 9999.0) for day in reasons])
+                table = table.append_column("reason", pa.array(list(reasons.values())))
                 with store.transaction() as conn:
                     quarantine.write(conn, shelf.series, run, shelf.ids, table)
 
@@ -81,7 +83,10 @@ def test_gaps_as_a_document(command, acme):
         ("quarantined", str(DAYS[8]), 1),
     ]
     assert found["errors"][0]["code"] == "GAPS"
-    assert found["data"]["remedies"][1].startswith("qfund data repair --vendor OTHER --of acme --symbols IBM")
+    asked_again, refreshed, repaired = found["data"]["remedies"]
+    assert asked_again.startswith("qfund ingest --vendor acme --symbols IBM")
+    assert refreshed.endswith("--full-refresh")  # what was answered empty is asked for by nothing less
+    assert repaired.startswith("qfund data repair --vendor OTHER --of acme --symbols IBM")
 
 
 def test_gaps_of_other_series_and_dates(command, acme):
@@ -122,6 +127,39 @@ def test_a_hint_alone_is_no_fault(command, acme):
     code, out, _ = command("data check")
     assert code == 0
     assert "prices are 1/2 of those before" in out
+
+
+def test_sessions_that_are_empty_at_the_vendor_are_told_and_are_no_fault(command, acme):
+    acme(without=DAYS[3:5])
+    code, out, _ = command("data check")
+    assert code == 0
+    assert "asked, and there is no bar" in out
+
+
+def test_what_mends_it_is_told_rule_by_rule(command, acme):
+    """To accept adjusted prices would poison the store, and what is no bar cannot be accepted."""
+    acme(without=DAYS[7:10], doubtful={DAYS[7]: "adjusted", DAYS[8]: "order", DAYS[9]: "spike"})
+    held = document(command("data check --json")[1], "data.check")["data"]["quarantine"]
+    numbers = {one["reason"]: one["quarantine_id"] for one in held}
+    code, _, err = command("data check")
+    assert code == 5
+    ingest = "qfund ingest --vendor acme --symbols IBM"
+    assert [line.strip() for line in err[err.index("Fix: ") :].splitlines()] == [
+        f"Fix: once acme sends raw prices: {ingest} --since {DAYS[7]} --full-refresh",
+        f"Next: {ingest} --since {DAYS[8]} --until {DAYS[8]}",
+        f"if it is right: qfund data check --accept {numbers['spike']}",
+    ]
+
+
+def test_a_stored_bar_that_is_right_is_accepted_by_name_and_not_told_again(command, acme):
+    acme(closes={day: 100.0 + day.day / 10 for day in DAYS} | {DAYS[7]: 1000.0})
+    code, _, err = command("data check")
+    assert code == 5
+    assert f"if it is right: qfund data check --accept IBM@{DAYS[7]}" in err
+    code, out, _ = command(f"data check --accept ibm@{DAYS[7]}")
+    assert (code, out) == (0, "Accepted: 1 stored bars are not told again.\n")
+    assert command("data check")[0] == 0
+    assert command(f"data check --accept IBM@{DAYS[7]}")[0] == 11  # nothing doubts it now
 
 
 def test_a_bar_in_quarantine_is_shown_and_accepted_by_its_number(command, acme):

@@ -21,10 +21,12 @@ from tests.support.ingesting import (
     TriggeredAlpaca,
     alpaca_variables,
     covered_pairs,
+    kill,
     statuses,
+    wait_for_the_dead,
     wanted_pairs,
 )
-from tests.support.program import run_on_terminal
+from tests.support.program import Ran, run_on_terminal
 
 NAMES = "--vendor alpaca --symbols AAPL,IBM,MSFT"
 SPAN = "--since 2024-03-04 --until 2024-03-11"
@@ -119,13 +121,65 @@ def test_a_second_time_nothing_is_asked(qfund, fake):
     assert ran.out == "Nothing to fetch: AAPL, IBM, MSFT are complete from 2024-03-04 to 2024-03-11.\n"
 
 
+def test_sessions_that_are_empty_at_the_vendor_are_told_when_there_is_nothing_to_fetch(qfund, fake):
+    for day in (date(2024, 3, 6), date(2024, 3, 7)):
+        fake.truth.withdraw("IBM", "1d", day)
+    assert qfund(LINE).code == 0
+    fake.log.clear()
+    ran = qfund(LINE)
+    assert (ran.code, len(fake.log)) == (0, 0)
+    assert "complete" not in ran.out
+    assert "2 sessions are empty at alpaca (IBM 2)" in ran.out
+    assert "Next: qfund data gaps --vendor alpaca --since 2024-03-04 --until 2024-03-11" in ran.err
+    assert document(qfund(f"{LINE} --json"))["data"]["empty"] == {"IBM": 2}
+    gaps = qfund("data gaps --vendor alpaca")
+    again = "ingest --vendor alpaca --symbols IBM --since 2024-03-06 --until 2024-03-07 --full-refresh"
+    assert f"Next: qfund {again}" in gaps.err
+    assert qfund(again).code == 0
+    assert fake.log.asked("/bars").keys() == wanted_pairs(("IBM",), date(2024, 3, 6), date(2024, 3, 7))
+
+
+def test_gaps_name_the_feed_that_lacks_them(qfund, fake):
+    fake.truth.withdraw("IBM", "1d", date(2024, 3, 6))
+    assert qfund(f"{LINE} --feed iex").code == 0
+    assert "qfund ingest --vendor alpaca --feed iex --symbols IBM" in qfund("data gaps").err
+
+
+def test_a_killed_run_is_told_as_interrupted_and_not_as_running(cli, qfund, fake, store, in_pieces):
+    fake.trigger = Trigger(kill, path="/bars", number=3)
+    with cli.start(f"{LINE} --jobs 1") as process:
+        fake.trigger.victim = process
+        process.communicate(timeout=60)
+    fake.trigger = None
+    wait_for_the_dead(store)
+    ran = qfund("data status")
+    assert re.search(
+        r"Warning: Run \d+ \(alpaca, bars 1d, begun .* was interrupted; what it had committed", ran.err
+    )
+    (run,) = document(qfund("data status --json"), "data.status")["data"]["runs"]
+    assert (run["vendor"], run["state"]) == ("alpaca", "interrupted")
+    assert qfund(LINE).code == 0
+    assert document(qfund("data status --json"), "data.status")["data"]["runs"] == []
+
+
 def test_cron_gets_few_lines_and_no_control_characters(cli, in_pieces):
     ran = cli(LINE)
     assert ran.code == 0
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f\x1b]", ran.out + ran.err)
     assert len(ran.err.splitlines()) <= 10
     quiet = cli(f"{LINE} --full-refresh --quiet")
-    assert (quiet.code, quiet.err) == (0, "")
+    assert (quiet.code, quiet.out, quiet.err) == (0, "", "")
+
+
+def test_quiet_is_silent_when_all_is_well_and_tells_what_is_not(qfund, fake):
+    assert qfund(f"{LINE} -q") == Ran(0, "", "")
+    assert qfund(f"{LINE} -q") == Ran(0, "", "")  # nothing to do
+    assert "18" in qfund(f"{LINE} --full-refresh --estimate -q").out  # a question has its answer
+    fake.script.add(faults.HighBelowLow(), path="/bars")
+    ran = qfund(f"{LINE} --full-refresh -q")
+    assert ran.code == 5
+    assert "BARS_REJECTED" in ran.err
+    assert "Fetching" not in ran.err
 
 
 def test_a_run_of_today_reads_only_the_last_sessions_again(cli, qfund, store, store_url, tmp_path):
@@ -251,10 +305,33 @@ def test_an_unknown_symbol_among_good_ones_costs_itself(qfund, fake, store):
     assert ran.code == 4
     assert "NOPE is unknown to alpaca" in ran.err
     assert_whole(store, fake, ("AAPL", "IBM"))
-    fake.truth.walk("NOPE", "1d", SINCE, UNTIL)  # it is listed meanwhile
     again = qfund(printed(ran))
     assert again.code == 0, again.err
+    fake.truth.walk("NOPE", "1d", SINCE, UNTIL)  # it is listed meanwhile
+    assert qfund(LINE.replace("MSFT", "NOPE")).code == 0
     assert_whole(store, fake, ("AAPL", "IBM", "NOPE"))
+
+
+def test_the_command_that_is_printed_is_the_whole_job_without_unknown_symbols(cli, qfund, fake):
+    (cli.folder / "mine.txt").write_text("AAPL\nNOPE\nIBM\n")
+    fake.script.add(faults.Status(400, "invalid symbol: IBM"), path="/bars", symbol="IBM", times=None)
+    options = "--feed iex --hours regular --full-refresh --reread 0 --jobs 2 --max-requests 100 --timeout 60"
+    ran = qfund(f"ingest --vendor alpaca --symbols @mine.txt {SPAN} {options}")
+    assert ran.code == 4
+    assert printed(ran) == (
+        "ingest --vendor alpaca --since 2024-03-04 --until 2024-03-11 --symbols AAPL,IBM --feed iex --hours regular"
+        " --full-refresh --reread 0 --jobs 2 --max-requests 100 --timeout 60"
+    )
+
+
+def test_the_vendors_clock_and_not_this_machines_says_how_much_there_is_to_do(qfund, fake, store):
+    """The vendor's clock is years behind; the symbols are known, so that nothing told it before the plan."""
+    for line in (LINE, f"ingest {NAMES} --since 2024-03-04"):
+        ran = qfund(line)
+        assert ran.code == 0, ran.err
+        assert "Another run" not in ran.err
+        assert "100% 18/18" in ran.err if line == LINE else "100% 15/15" in ran.err
+    assert_whole(store, fake)
 
 
 def test_a_symbol_that_is_refused_is_asked_for_again_by_the_command_that_is_printed(qfund, fake, store):
@@ -296,9 +373,9 @@ def test_bad_bars_are_kept_apart_and_told(qfund, fake, store):
 
 
 def test_a_limit_of_requests_keeps_what_came_and_the_next_run_goes_on(qfund, fake, store, in_pieces):
-    ran = qfund(f"{LINE} --max-requests 8 --jobs 1")
+    ran = qfund(f"{LINE} --max-requests 7 --jobs 1")
     assert ran.code == 9
-    assert len(fake.log) == 8
+    assert len(fake.log) == 7
     assert "kept 2 of 5 spans" in ran.err.lower()
     kept = covered_pairs(store)
     assert len(kept) > 2

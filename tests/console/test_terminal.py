@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -52,6 +53,15 @@ def test_quiet_keeps_the_result_and_the_warnings():
     console.show(OUTCOME)
     assert streams.stdout.getvalue().startswith("Stored")
     assert streams.stderr.getvalue() == "Warning: MSFT is stale.\n"
+
+
+def test_quiet_leaves_out_what_was_done_and_went_well():
+    console, streams = spoken(quiet=True)
+    console.show(replace(OUTCOME, deed=True))
+    assert streams.stdout.getvalue() == ""
+    assert streams.stderr.getvalue() == "Warning: MSFT is stale.\n"
+    console.show(replace(OUTCOME, deed=True, exit_code=4))
+    assert streams.stdout.getvalue().startswith("Stored")
 
 
 def test_details_are_for_verbose():

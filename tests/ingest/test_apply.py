@@ -18,8 +18,10 @@ from qfund.errors import (
     LockedError,
     PartialError,
     RefusedError,
+    UnreachableError,
     UpstreamError,
 )
+from qfund.ingest import ledger
 from qfund.ingest.apply import Ingest
 from qfund.ingest.look import Wish
 from qfund.ingest.report import Began, Failed, Kept
@@ -191,6 +193,76 @@ def test_refused_credentials_end_the_run_at_once(store):
     assert coverage.recent_runs(store, 1)[0].status == "failed"
 
 
+GONE = UnreachableError("data.example cannot be reached (tried 6 times).")
+
+
+def test_a_vendor_that_cannot_be_reached_is_asked_one_question_and_given_up(store):
+    vendor = Failing("AAPL", GONE)
+    report, _ = ingest(store, vendor)
+    assert len(vendor.requests) == 1
+    (error,) = report.errors("qfund ingest --vendor truthful")
+    assert (error.exit_code, error.code, error.fix) == (
+        13,
+        "VENDOR_UNREACHABLE",
+        "qfund ingest --vendor truthful",
+    )
+    assert error.message == f"{GONE.message} Kept 0 of 4 spans, 0 bars."
+    ingest(store, Truthful())
+    assert_equals_truth(store)
+
+
+class Silent(Truthful):
+    """Cannot be reached with one kind of question."""
+
+    def __init__(self, question: str, error: UpstreamError = GONE) -> None:
+        super().__init__()
+        self.question = question
+        self.error = error
+        self.questions: list[str] = []
+
+    def _asked(self, question: str) -> None:
+        self.questions.append(question)
+        if question == self.question:
+            raise self.error
+
+    def actions(self, symbols, since, until):
+        self._asked("actions")
+        return super().actions(symbols, since, until)
+
+    def calendar(self, since, until):
+        self._asked("calendar")
+
+    def answer(self, request):
+        self._asked("bars")
+        yield from super().answer(request)
+
+
+@pytest.mark.parametrize(("question", "asked"), [("actions", 1), ("calendar", 3), ("bars", 4)])
+def test_whatever_it_cannot_be_asked_ends_the_run_at_once(store, question, asked):
+    """Two questions for actions (of two symbols each), the calendar, bars."""
+    vendor = Silent(question)
+    report, _ = ingest(store, vendor)
+    assert len(vendor.questions) == asked
+    assert [error.exit_code for error in report.errors("again")] == [13]
+    assert coverage.recent_runs(store, 1)[0].status == "failed"
+
+
+def test_bars_are_not_asked_for_without_their_actions(store):
+    """The vendor answers questions for corporate actions with errors, after all attempts, and would give the bars."""
+    vendor = Silent("actions", UpstreamError("data.example answers 503 (tried 6 times)."))
+    report, events = ingest(store, vendor)
+    assert len(vendor.questions) == 5  # both batches, and the three symbols alone
+    assert "bars" not in vendor.questions
+    assert {event.step.symbols for event in events if isinstance(event, Failed)} == {
+        ("AAPL",),
+        ("FB",),
+        ("IBM",),
+    }
+    assert [error.exit_code for error in report.errors("again")] == [13]
+    ingest(store, Truthful())
+    assert_equals_truth(store)
+
+
 def test_a_fault_of_the_vendors_code_ends_the_run_and_keeps_what_was_committed(store):
     vendor = Failing("FB", ZeroDivisionError("a bug"))
     with pytest.raises(ZeroDivisionError):
@@ -311,7 +383,9 @@ def test_a_session_without_a_bar_is_a_hole_and_is_not_asked_for_ever(store):
     ingest(store, vendor, symbols=("IBM",))
     assert vendor.requests == []
     (row,) = coverage.status(store)
-    assert (row.symbol, row.bars, row.holes) == ("IBM", 123, 2)
+    assert (row.symbol, row.bars) == ("IBM", 123)
+    (series,) = sources.sources(store, "1d")
+    assert [one.missing for one in ledger.standings(store, series).values()] == [2]
 
 
 def take_coverage_back(store):
@@ -400,7 +474,8 @@ def test_a_plan_that_another_run_overtook_is_planned_again(store):
     made = slow.plan()
     ingest(store, Truthful(), symbols=("IBM",))
     began, *_ = slow.apply(made)
-    assert began.replanned
+    assert began.overtaken
+    assert began.further == -125
     assert {symbol for request in vendor.requests for symbol in request.symbols} == {"AAPL", "FB"}
     assert_equals_truth(store)
 
@@ -410,7 +485,8 @@ def test_a_plan_that_another_run_finished_asks_nothing(store):
     slow = Ingest(store, vendor, Wish())
     made = slow.plan()
     ingest(store, Truthful())
-    assert list(slow.apply(made)) == []
+    (began,) = slow.apply(made)
+    assert (began.overtaken, began.further, began.plan.steps) == (True, -280, ())
     assert vendor.requests == []
 
 

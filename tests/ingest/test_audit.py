@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 import pyarrow as pa
 import pytest
 
+from qfund.errors import DataQualityError
 from qfund.ingest.audit import RULES, audit, offer_of
 from qfund.market.actions import CorporateAction
 from qfund.market.sessions import opens_and_closes, sessions
 from qfund.store import coverage, quarantine
-from qfund.store.accepting import accept
+from qfund.store.accepting import Stored, accept, vouch
 from qfund.vendors.contract import Offer
 from tests.support.stored import Shelf, daily_table, minute
 
@@ -124,6 +126,12 @@ def test_minutes_outside_their_session_and_parts_of_the_year_are_looked_at(store
         ("outside_hours", first - timedelta(minutes=1)),
         ("spike", first + timedelta(minutes=8)),
     ]
+    doubted = Stored(shelf.series, "A", shelf.ids["A"], DAYS[0], first + timedelta(minutes=8), "spike")
+    vouch(store, [doubted])
+    told = [(one.rule, one.at) for one in audit(store, shelf.series, offer_of(shelf.series), now=NOW)]
+    assert [rule for rule, _ in told] == ["outside_hours"] * 2
+    with pytest.raises(DataQualityError):
+        vouch(store, [replace(doubted, reason="order")])
 
 
 def test_an_empty_store_is_sound(shelf):

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qfund.ingest.ledger import KINDS, gaps
+from qfund.ingest.ledger import KINDS, Standing, gaps, standings
 from qfund.market.instruments import Listing
 from qfund.market.sessions import opens_and_closes, sessions
 from qfund.store import coverage, quarantine, securities
@@ -56,6 +56,8 @@ def test_each_kind_of_gap_is_named(shelf):
     shelf.write(flat("A", day, 10.0) for day in held)
     cover(shelf, (MARCH[0], MARCH[6]), (MARCH[9], MARCH[11]), (MARCH[13], MARCH[-1]))
     doubt(shelf, MARCH[12])
+    (standing,) = standings(shelf.store, shelf.series).values()
+    assert standing == Standing(expected=20, asked=17, missing=5)
     assert told(shelf) == [
         ("A", "empty", MARCH[2], MARCH[3], 2),
         ("A", "not_asked", MARCH[7], MARCH[8], 2),

@@ -39,6 +39,17 @@ def test_a_run_is_counted_at_every_moment_and_its_ledger_written_at_its_end(stor
     assert [line.account for line in requests.months(store)] == ["data 1f3a"]
 
 
+def test_what_the_vendor_charges_is_in_the_ledger(store):
+    with loopback(says(200, BODY)) as server, network(store, "fake", credits_per_request=2.5) as line:
+        one = wire(line, server)
+        one.get("/")
+        line.record()
+        one.get("/")
+    assert requests.this_month(store)["fake"].credits == 5.0
+    with store.sql.connect() as connection:
+        assert connection.exec_driver_sql("SELECT credits FROM ops.request_ledger").scalar_one() == 5
+
+
 def test_a_run_that_fails_is_in_the_ledger_too(store):
     with (
         loopback(says(500)) as server,

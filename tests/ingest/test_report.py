@@ -78,9 +78,7 @@ def test_what_failed_and_what_was_rejected_are_both_told(report):
     assert report.status == "partial"
 
 
-@pytest.mark.parametrize(
-    ("code", "untried"), [("VENDOR_UNAVAILABLE", 4), ("VENDOR_UNREACHABLE", 0), ("VENDOR_THROTTLES", 0)]
-)
+@pytest.mark.parametrize(("code", "untried"), [("VENDOR_UNAVAILABLE", 4), ("VENDOR_THROTTLES", 0)])
 def test_a_vendor_that_is_down_is_told_from_a_symbol_that_failed_and_what_came_before_is_kept(
     report, code, untried
 ):

@@ -52,6 +52,18 @@ def test_what_one_has_the_other_does_not_get_until_it_is_released(store, shelf, 
         assert claims.take(store, shelf.series, [a, b], two) == {a, b}
 
 
+def test_who_goes_on_and_who_was_killed_is_told_until_another_of_its_kind_follows(store, shelf, begin):
+    dead, alive = begin(), begin()
+    other = coverage.start_run(store, "acme", "bars 1m", {})
+    with claims.living(store, alive):
+        told = [(one.ingest_run_id, one.dataset, one.alive) for one in claims.unended(store)]
+        assert told == [(dead, "bars 1d", False), (alive, "bars 1d", True), (other, "bars 1m", False)]
+    claims.bury(store)
+    assert [one.ingest_run_id for one in claims.unended(store)] == [alive, other]
+    coverage.finish_run(store, begin(), "ok", {})
+    assert [one.ingest_run_id for one in claims.unended(store)] == [other]
+
+
 def test_another_series_is_another_claim(store, shelf, begin):
     minutes = Shelf(store, timeframe="1m")
     number = shelf.ids["A"]

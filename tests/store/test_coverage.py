@@ -36,9 +36,8 @@ def test_timeframes_of_one_source_are_covered_apart(store):
     assert coverage.covered(store, minutes.series, list(daily.ids.values())) == {}
 
 
-def test_status_counts_bars_sessions_and_holes(store):
+def test_status_counts_bars_and_says_how_far_they_reach(store):
     shelf, minutes = Shelf(store), Shelf(store, timeframe="1m", feed="synthetic")
-    # 2024-01-01 is a holiday, the 6th and 7th a weekend: expected 2, 3, 4, 5, 8.
     shelf.write([flat("A", date(2024, 1, day), 1) for day in (2, 4, 8)])
     minutes.write([minute("A", at(2024, 1, 2, 14, 30 + k), 1) for k in range(3)])
     shelf.list("EMPTY")
@@ -53,22 +52,9 @@ def test_status_counts_bars_sessions_and_holes(store):
         )
     daily, empty, packed = coverage.status(store)
     assert (daily.symbol, daily.first, daily.last) == ("A", date(2024, 1, 2), date(2024, 1, 8))
-    assert (daily.bars, daily.expected, daily.covered, daily.holes) == (3, 5, 4, 2)
-    assert (empty.symbol, empty.first, empty.bars, empty.expected, empty.covered, empty.holes) == (
-        "EMPTY",
-        None,
-        0,
-        0,
-        0,
-        0,
-    )
-    assert (packed.timeframe, packed.feed, packed.bars, packed.expected, packed.holes) == (
-        "1m",
-        "synthetic",
-        3,
-        1,
-        0,
-    )
+    assert (daily.bars, daily.instrument_id) == (3, shelf.ids["A"])
+    assert (empty.symbol, empty.first, empty.last, empty.bars) == ("EMPTY", None, None, 0)
+    assert (packed.timeframe, packed.feed, packed.bars) == ("1m", "synthetic", 3)
     assert [row.timeframe for row in coverage.status(store, vendor="acme", timeframe="1m")] == ["1m"]
     assert coverage.status(store, vendor="nobody") == []
 
