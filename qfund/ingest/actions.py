@@ -33,11 +33,13 @@ class Actions:
     Attributes:
         known: symbol → its actions.
         unknown: symbol → why the vendor could not tell, or why they do not fit.
+        names: the symbols whose actions were asked for.
         window: the ex-dates that were asked for; None when none were.
     """
 
     known: dict[str, list[CorporateAction]] = field(default_factory=dict)
     unknown: dict[str, QfundError] = field(default_factory=dict)
+    names: tuple[str, ...] = ()
     window: tuple[date, date] | None = None
 
     @property
@@ -49,6 +51,8 @@ class Actions:
 def asked(vendor: Vendor, offer: Offer, facts: Facts, steps: Sequence[FetchSpan]) -> Actions:
     """Ask for the actions from the first wanted session, or a month ago, to the next session.
 
+    Changes of name are asked for until today, since they say what a symbol meant on the wanted days.
+
     Raises:
         ConfigError, BudgetError, TimeoutExpiredError, InterruptedRunError: the run has to end.
     """
@@ -59,13 +63,14 @@ def asked(vendor: Vendor, offer: Offer, facts: Facts, steps: Sequence[FetchSpan]
     since = min(*(step.since for step in steps), last - LATE)
     after = last + timedelta(days=1)
     until = sessions.sessions(offer.calendar, after, after + LONGEST_CLOSURE)[0].date()
+    today = max(until, facts.offered[1])
     names = list(dict.fromkeys(symbol for step in steps for symbol in step.symbols))
     batches = list(_batches(names, facts.symbols_per_request))
     while batches:
         batch = batches.pop(0)
         try:
-            came = vendor.actions(batch, since, until)
-            _take_in(found, vendor.name, batch, came)
+            came = vendor.actions(batch, since, today)
+            _take_in(found, vendor.name, batch, [one for one in came if _wanted(one, until)])
         except ENDS_THE_RUN:
             raise
         except QfundError as error:
@@ -73,7 +78,7 @@ def asked(vendor: Vendor, offer: Offer, facts: Facts, steps: Sequence[FetchSpan]
                 batches += _halves(batch)
             else:
                 found.unknown.update(dict.fromkeys(batch, error))
-    found.window = (since, until)
+    found.names, found.window = tuple(names), (since, until)
     return found
 
 
@@ -88,7 +93,12 @@ def stored(store: Store, series: Series, facts: Facts, actions: Actions) -> int:
     """
     if actions.window is None:
         return 0
-    numbers = {one.symbol: one.instrument for one in facts.symbols if one.instrument is not None}
+    asked = set(actions.names)  # of the others nothing could be told, which is not to take anything back
+    numbers = {
+        one.symbol: one.instrument
+        for one in facts.symbols
+        if one.instrument is not None and one.symbol in asked
+    }
     batches = [[name for name in numbers if name not in actions.unknown]]
     new = 0
     while batches:
@@ -104,6 +114,10 @@ def stored(store: Store, series: Series, facts: Facts, actions: Actions) -> int:
             else:
                 actions.unknown[batch[0]] = error
     return new
+
+
+def _wanted(action: CorporateAction, until: date) -> bool:
+    return action.ex_date <= until or action.kind == "name_change"
 
 
 def _take_in(found: Actions, vendor: str, batch: Sequence[str], came: Sequence[CorporateAction]) -> None:

@@ -24,7 +24,7 @@ from qfund.ingest import actions, drift
 from qfund.ingest.actions import is_silence
 from qfund.ingest.estimate import Estimate, estimate, stored_bar_bytes
 from qfund.ingest.fetching import ENDS_THE_RUN, Asking, Fetched, Fetching, Paged
-from qfund.ingest.look import Remembered, Wish, listed, look, offered
+from qfund.ingest.look import Remembered, Wish, look, offered
 from qfund.ingest.plan import Facts, FetchSpan, Plan, dates_of, plan, renewed
 from qfund.ingest.report import Began, Failed, Kept, Report
 from qfund.ingest.steps import Answer, Target, ask, commit
@@ -156,13 +156,10 @@ class Ingest:
         if not made.missing and all(one.instrument is not None for one in facts.symbols):
             return facts
         symbols = tuple(dict.fromkeys(one.symbol for one in facts.symbols))
-        # What the vendor says now wins: names change, and shares are delisted.
-        stored = {one.symbol: one for one in listed(self._store, self._vendor, symbols).listings}
-        fresh = {one.symbol: one for one in self._vendor.listings(symbols)}
         securities.register(
             self._store,
             self._vendor.name,
-            list((stored | fresh).values()),
+            self._vendor.listings(symbols),  # names change, and shares are delisted
             terms=self._vendor.capabilities.terms,
         )
         return self._look()

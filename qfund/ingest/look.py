@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 from qfund.errors import DataQualityError, NotFoundError, UsageError, did_you_mean
-from qfund.ingest.plan import Facts, Span, SymbolFacts, expected
+from qfund.ingest.plan import Facts, Renamed, Span, SymbolFacts, expected
 from qfund.market import sessions
+from qfund.market.actions import CorporateAction
 from qfund.market.bars import Timeframe
 from qfund.market.instruments import Listing
 from qfund.store import Store, coverage, securities
+from qfund.store.symbols import Naming, bearer_by, bearers, dated_names
 from qfund.vendors.contract import Capabilities, Hours, Offer, PriceKind, Vendor
 
 LONGEST_CLOSURE = timedelta(days=15)
@@ -54,15 +56,15 @@ class Wish:
 
 
 class Remembered:
-    """A vendor whose listings are asked for once a run, however often the run looks."""
+    """A vendor whose listings and actions are asked for once a run, however often the run looks."""
 
     def __init__(self, vendor: Vendor) -> None:
         self._vendor = vendor
         self._listings: dict[tuple[str, ...] | None, list[Listing]] = {}
+        self._actions: dict[tuple[tuple[str, ...], date, date], list[CorporateAction]] = {}
         self.name = vendor.name
         self.market = vendor.market
         self.bars = vendor.bars
-        self.actions = vendor.actions
         self.itself = vendor
 
     @property
@@ -76,6 +78,13 @@ class Remembered:
         if key not in self._listings:
             self._listings[key] = self._vendor.listings(symbols)
         return self._listings[key]
+
+    def actions(self, symbols: Sequence[str], since: date, until: date) -> list[CorporateAction]:
+        """See `Vendor.actions`."""
+        key = (tuple(symbols), since, until)
+        if key not in self._actions:
+            self._actions[key] = self._vendor.actions(symbols, since, until)
+        return self._actions[key]
 
 
 def look(store: Store, vendor: Vendor, wish: Wish, *, now: datetime) -> Facts:
@@ -97,7 +106,7 @@ def look(store: Store, vendor: Vendor, wish: Wish, *, now: datetime) -> Facts:
     last, going_on = last_sessions(offer, now)
     span = (offer.first, offer.last or last)
     asked = _asked(vendor, offer, wish, span, going_on)
-    known = listed(store, vendor, wish.symbols)
+    known = listed(store, vendor, wish.symbols, until=wish.until, renamed=(asked[0], now.date()))
     symbols = tuple(_symbol_facts(store, vendor, offer, known, asked))
     # Later sessions have begun nowhere yet, whatever a file holds.
     tomorrow = (now + timedelta(days=1)).date()
@@ -119,6 +128,7 @@ def look(store: Store, vendor: Vendor, wish: Wish, *, now: datetime) -> Facts:
         open_ended=offer.last is None or offer.last > tomorrow,
         refresh=wish.refresh,
         unknown=known.unknown,
+        renamed=known.renamed,
     )
     _refuse_hopeless(facts)
     return facts
@@ -168,20 +178,37 @@ class Listed:
     """Who is meant by some symbols.
 
     Attributes:
-        listings: in the order of the symbols.
+        listings: in the order of the symbols, each instrument once.
         unknown: symbols that the vendor does not know.
-        numbers: symbol → instrument number, of those that the store knows.
+        numbers: symbol of a listing → instrument number, of those that the store knows.
+        renamed: symbols that the vendor lists under another name now.
     """
 
     listings: Sequence[Listing]
     unknown: tuple[str, ...]
     numbers: Mapping[str, int]
+    renamed: tuple[Renamed, ...] = ()
 
 
-def listed(store: Store, vendor: Vendor, symbols: tuple[str, ...] | None) -> Listed:
+def listed(
+    store: Store,
+    vendor: Vendor,
+    symbols: tuple[str, ...] | None,
+    *,
+    until: date | None = None,
+    renamed: Span | None = None,
+) -> Listed:
     """The listings of the symbols, or of all that a small vendor has.
 
     From the store, or of the vendor where the store has none.
+
+    Args:
+        store: where to look first.
+        vendor: whom to ask.
+        symbols: the vendor's symbols; None for all of a small vendor.
+        until: a symbol means who bore it last by this day; None for today.
+        renamed: between these days changes of name are looked for, of symbols that the vendor does not list;
+            None for not at all.
 
     Raises:
         NotFoundError: the vendor knows none of the symbols; the message names the nearest.
@@ -197,16 +224,49 @@ def listed(store: Store, vendor: Vendor, symbols: tuple[str, ...] | None) -> Lis
         listings = vendor.listings()
         found = securities.listings(store, [one.symbol for one in listings], vendor.name)
         return Listed(listings, (), {one.symbol: number for number, one in found.items()})
+    known, numbers = _known(store, vendor, symbols, until)
+    strange = tuple(symbol for symbol in symbols if symbol not in known)
+    changes = _successors(vendor, strange, *renamed) if strange and renamed else ()
+    if changes:
+        later, more = _known(store, vendor, [one.after for one in changes], until)
+        known |= {one.before: later[one.after] for one in changes if one.after in later}
+        numbers |= more
+        strange = tuple(symbol for symbol in strange if symbol not in known)
+    if len(strange) == len(symbols):
+        raise unknown_symbols(vendor, strange)
+    chosen = {known[symbol].symbol: known[symbol] for symbol in symbols if symbol in known}
+    return Listed(list(chosen.values()), strange, numbers, changes)
+
+
+def _known(
+    store: Store, vendor: Vendor, symbols: Sequence[str], until: date | None
+) -> tuple[dict[str, Listing], dict[str, int]]:
+    """Symbol → listing, of those that store or vendor know; symbol of a listing → instrument number."""
     found = securities.listings(store, symbols, vendor.name)
-    numbers = {one.symbol: number for number, one in found.items()}
-    known = {one.symbol: one for one in found.values()}
+    bore = bearers(store, vendor.name, symbols) if found else []
+    known, numbers = {}, {}
+    for symbol in symbols:
+        number = bearer_by(bore, symbol, until)
+        if number is not None:
+            known[symbol] = found[number]
+            numbers[found[number].symbol] = number
     asked = [symbol for symbol in symbols if symbol not in known]
     if asked:
         known |= {one.symbol: one for one in vendor.listings(asked)}
-    strange = tuple(symbol for symbol in symbols if symbol not in known)
-    if len(strange) == len(symbols):
-        raise unknown_symbols(vendor, strange)
-    return Listed([known[symbol] for symbol in symbols if symbol in known], strange, numbers)
+    return known, numbers
+
+
+def _successors(vendor: Vendor, symbols: Sequence[str], since: date, today: date) -> tuple[Renamed, ...]:
+    """What became of symbols that a vendor does not list any more, by its changes of name."""
+    if vendor.capabilities.small:
+        return ()
+    told = [one for one in vendor.actions(symbols, since, today) if one.kind == "name_change"]
+    found = {}
+    for one in sorted(told, key=lambda one: one.ex_date, reverse=True):  # the first change after the day wins
+        before = one.former_symbol or one.symbol
+        if before in symbols and one.other_symbol not in (None, before):
+            found[before] = Renamed(before, str(one.other_symbol), one.ex_date)
+    return tuple(found.values())
 
 
 def unknown_symbols(vendor: Vendor, strange: Sequence[str]) -> NotFoundError:
@@ -229,28 +289,24 @@ def _symbol_facts(
     numbers = known.numbers
     series = securities.find_series(store, vendor.name, offer)
     spans = coverage.covered(store, series, list(numbers.values()))
-    borne = _names_borne(store, vendor, list(numbers.values()), asked)
+    names = dated_names(store, vendor.name, list(numbers.values()))
     for listing in known.listings:
         number = numbers.get(listing.symbol)
         covered = tuple(spans.get(number, ())) if number is not None else ()
-        for symbol, since, until in borne.get(number or -1) or [(listing.symbol, None, None)]:
+        always = [Naming(listing.symbol, None, None)]
+        for one in _borne(names.get(number or -1, always), asked):
             yield SymbolFacts(
-                symbol,
-                _later(listing.listed_on, since),
-                _earlier(listing.delisted_on, until),
+                one.symbol,
+                _later(listing.listed_on, one.since),
+                _earlier(listing.delisted_on, one.last),
                 covered,
                 number,
             )
 
 
-def _names_borne(
-    store: Store, vendor: Vendor, numbers: Sequence[int], asked: Span
-) -> dict[int, list[tuple[str, date | None, date | None]]]:
-    """Instrument → the names it bore during the span, with first and last day, where there were several."""
-    borne: dict[int, list[tuple[str, date | None, date | None]]] = {}
-    for one in securities.symbol_spans(store, vendor.name, list(numbers), *asked, several=True):
-        borne.setdefault(one.instrument_id, []).append((one.symbol, one.since, one.until))
-    return borne
+def _borne(names: Sequence[Naming], asked: Span) -> Sequence[Naming]:
+    """The names of an instrument during a span; the last one where it had none then."""
+    return [one for one in names if one.within(*asked)] or names[-1:]
 
 
 def _later(one: date | None, two: date | None) -> date | None:
@@ -285,7 +341,7 @@ def last_covered(store: Store, vendor: Vendor, wish: Wish) -> date:
     Raises:
         DataQualityError: nothing is stored yet of one of them.
     """
-    known = listed(store, vendor, wish.symbols)
+    known = listed(store, vendor, wish.symbols, until=wish.until)
     found = list(_symbol_facts(store, vendor, offered(vendor, wish), known, (date.min, date.max)))
     fresh = [one.symbol for one in found if not one.covered]
     if fresh:

@@ -54,6 +54,21 @@ class SymbolFacts:
 
 
 @dataclass(frozen=True)
+class Renamed:
+    """A symbol that a vendor does not list any more, since its bearer is called something else now.
+
+    Attributes:
+        before: the symbol that was asked for.
+        after: the symbol after it.
+        day: its first day.
+    """
+
+    before: str
+    after: str
+    day: date
+
+
+@dataclass(frozen=True)
 class Facts:
     """All that a plan depends on; equal facts give equal plans.
 
@@ -73,6 +88,7 @@ class Facts:
         open_ended: whether the vendor's span grows with time.
         refresh: whether everything asked for is read again, covered or not.
         unknown: symbols asked for that the vendor does not know.
+        renamed: symbols asked for that it knows under another name.
     """
 
     vendor: str
@@ -90,6 +106,7 @@ class Facts:
     open_ended: bool = False
     refresh: bool = False
     unknown: tuple[str, ...] = ()
+    renamed: tuple[Renamed, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -310,6 +327,8 @@ def _notes(facts: Facts) -> Iterator[str]:
         yield f"{facts.vendor} has no {facts.timeframe} bars before {first}; asked since {since}."
     if until > last and facts.going_on is None:
         yield f"{facts.vendor} has no {facts.timeframe} bars after {last}; asked until {until}."
+    for one in facts.renamed:
+        yield f"{one.before} is {one.after} since {one.day}; sessions are asked for under the name of then."
     for symbol in facts.symbols:
         if symbol.listed_on is not None and symbol.listed_on > max(since, first):
             yield f"{symbol.symbol} was listed on {symbol.listed_on}; nothing is expected before."

@@ -100,8 +100,8 @@ def write_actions(
 def renew_factors(conn: Any, series: Series, ids: Collection[int], since: date, until: date) -> None:
     """Renew the adjustment factors that bars of these sessions decide; does not commit.
 
-    Those of the instruments' own actions, which need a close before them, and those of the spin-offs in which one
-    of them was received, whoever paid it.
+    Those of the instruments' own actions, which need a close before them, and those of the spin-offs in which
+    one of them was received, whoever paid it.
 
     Args:
         conn: an ADBC connection, in the transaction that stored the bars.
@@ -294,6 +294,7 @@ def read_applied(
     as_of: datetime | None = None,
     vendor: str | None = None,
     kinds: Sequence[ActionKind] | None = None,
+    by: date | None = None,
 ) -> list[Applied]:
     """The actions with ex-dates in ``[since, until]`` and their factors, by ex-date, then symbol, then kind.
 
@@ -306,6 +307,7 @@ def read_applied(
             See ``bars`` for moments before the store knew the vendor.
         vendor: whose symbols and actions; None: with symbols of the vendor that was stored first, else all.
         kinds: only these; None for every kind.
+        by: the symbols mean who bore them by this day; None for ``until``.
 
     Raises:
         NotFoundError: a symbol is not stored.
@@ -316,7 +318,8 @@ def read_applied(
 
     names = None
     if symbols is not None:
-        names = {number: symbol for symbol, number in instruments(store, symbols, vendor=vendor).items()}
+        found_by = instruments(store, symbols, vendor=vendor, by=by or until)
+        names = {number: symbol for symbol, number in found_by.items()}
     values = {
         "ids": None if names is None else list(names),
         "kinds": None if kinds is None else list(kinds),

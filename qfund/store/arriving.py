@@ -46,8 +46,7 @@ class Arriving:
     @property
     def span(self) -> tuple[date, date]:
         """The earliest and the latest session."""
-        first, last = (np.int64(day).astype(_DAY).item() for day in (self.days.min(), self.days.max()))
-        return first, last
+        return date.fromisoformat(self.first), date.fromisoformat(self.last)
 
     @property
     def first(self) -> str:

@@ -127,7 +127,7 @@ def read_bars(
 
     Args:
         store: where from.
-        symbols: columns, in this order; a repeated one counts once.
+        symbols: columns, in this order; a repeated one counts once. Each means who bore it by ``until``.
         series: which series.
         since: first session, inclusive.
         until: last session, inclusive.
@@ -155,7 +155,7 @@ def read_bars(
             fix=f"--adjust {series.basis}",
             code="BASIS",
         )
-    ids = securities.instruments(store, list(dict.fromkeys(symbols)), vendor=series.vendor)
+    ids = securities.instruments(store, list(dict.fromkeys(symbols)), vendor=series.vendor, by=until)
     with translated():
         block = reading.read(store, series, list(ids.values()), since, until, as_of=as_of)
         kinds = adjustment.kinds(series.basis, adjust)

@@ -102,6 +102,7 @@ class Status:
         covered: those of them that were asked for and are final.
         holes: those of them without a bar.
         updated_at: when coverage last changed.
+        instrument_id: whose bars, by number.
     """
 
     symbol: str
@@ -118,10 +119,12 @@ class Status:
     holes: int
     updated_at: datetime
     price_kind: str = "trade"
+    instrument_id: int = 0
 
 
 _STATUS = """
-SELECT n.symbol, v.name AS vendor, s.feed, s.basis, s.hours, s.price_kind, c.timeframe, b.first, b.last,
+SELECT c.instrument_id, n.symbol, v.name AS vendor, s.feed, s.basis, s.hours, s.price_kind, c.timeframe,
+       b.first, b.last,
        coalesce(b.bars, 0) AS bars, coalesce(b.sessions, 0) AS held,
        s.calendar,
        (SELECT array_agg(lower(r)) FROM unnest(c.sessions) r) AS starts,
@@ -179,6 +182,7 @@ def _status(row: Any, calendars: Mapping[str, pd.DatetimeIndex]) -> Status:
         holes=max(0, expected - int(row.held)),
         updated_at=row.updated_at,
         price_kind=row.price_kind,
+        instrument_id=row.instrument_id,
     )
 
 

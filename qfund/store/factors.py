@@ -88,9 +88,9 @@ class _Standing:
         return max(said, datetime.combine(self.received_on + timedelta(days=1), time.min, UTC))
 
 
-# The nearest close before, or from a day on, in any raw series of trades of the vendor: of one session daily bars
-# before minutes, regular hours before extended ones, the given series before others. Minutes that are not packed
-# yet count like all others.
+# The nearest close before, or from a day on, in any raw series of trades of the vendor: of one session daily
+# bars before minutes, regular hours before extended ones, the given series before others. Minutes that are
+# not packed yet count like all others.
 _CLOSES = """
   SELECT x.session, x.close
     FROM (SELECT s.source_id, s.hours FROM sec.source s WHERE s.vendor_id = c.vendor_id AND s.basis = 'raw'
