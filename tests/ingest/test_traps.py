@@ -16,6 +16,7 @@ import pytest
 from qfund.errors import ConfigError, DataQualityError, PartialError, UpstreamError
 from qfund.market.actions import CorporateAction
 from qfund.store import coverage, securities, sources
+from qfund.store.actions import read_actions
 from qfund.store.bars import read_bars
 from qfund.testing import Clock, Instrument, Name, When, faults
 from tests.ingest.rig import (
@@ -465,6 +466,14 @@ def test_trap_6_a_rename_learned_by_the_run_itself_leaves_no_hole(store, fake, w
     assert errors(report) == ()
     (status,) = coverage.status(store)
     assert (status.holes, status.last) == (0, UNTIL)
+
+
+def test_a_run_takes_back_no_action_of_a_symbol_that_it_did_not_ask_for(store, fake, way):
+    """IBM is complete, so that only AAPL is asked for."""
+    fake.truth.act(CorporateAction("IBM", "dividend", date(2024, 3, 6), cash_amount=Decimal(1)))
+    ingest(store, way, symbols=("IBM",))
+    ingest(store, way, symbols=("AAPL", "IBM"))
+    assert len(read_actions(store, ["IBM"], since=SINCE, until=UNTIL)) == 1
 
 
 # --- spin-offs -------------------------------------------------------------------------------------------------------
