@@ -70,7 +70,8 @@ def asked(vendor: Vendor, offer: Offer, facts: Facts, steps: Sequence[FetchSpan]
         batch = batches.pop(0)
         try:
             came = vendor.actions(batch, since, today)
-            _take_in(found, vendor.name, batch, [one for one in came if _wanted(one, until)])
+            came = [one for one in came if one.ex_date <= until or one.kind == "name_change"]
+            _take_in(found, vendor.name, batch, _of_the_present(vendor, batch, came))
         except ENDS_THE_RUN:
             raise
         except QfundError as error:
@@ -116,8 +117,28 @@ def stored(store: Store, series: Series, facts: Facts, actions: Actions) -> int:
     return new
 
 
-def _wanted(action: CorporateAction, until: date) -> bool:
-    return action.ex_date <= until or action.kind == "name_change"
+def _of_the_present(
+    vendor: Vendor, batch: Sequence[str], came: Sequence[CorporateAction]
+) -> list[CorporateAction]:
+    """The actions without the changes of name of an earlier bearer: the vendor lists him as another share."""
+    changes = {
+        one.symbol: str(one.other_symbol)
+        for one in came
+        if one.kind == "name_change" and one.other_symbol not in (None, one.symbol, *batch)
+    }
+    if not changes:
+        return list(came)
+    refs = {one.symbol: one.vendor_ref for one in vendor.listings(sorted({*changes, *changes.values()}))}
+    strange = {
+        old for old, new in changes.items() if refs.get(old) and refs.get(new) and refs[old] != refs[new]
+    }
+    return [
+        one
+        for one in came
+        if not (
+            one.kind == "name_change" and one.symbol in strange and one.other_symbol == changes[one.symbol]
+        )
+    ]
 
 
 def _take_in(found: Actions, vendor: str, batch: Sequence[str], came: Sequence[CorporateAction]) -> None:

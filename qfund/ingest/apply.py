@@ -105,7 +105,7 @@ class Ingest:
         Raises:
             NotFoundError, UsageError, DataQualityError: see :func:`qfund.ingest.look.look`.
         """
-        return plan(self._look())
+        return plan(self._look(closely=False))
 
     def estimate(self, made: Plan) -> Estimate:
         """The most that a plan can cost; nothing is asked and nothing is written."""
@@ -130,7 +130,7 @@ class Ingest:
     def _events(self, made: Plan) -> Generator[Event, None, None]:
         if not made.steps:
             return
-        facts = self._registered(renewed(made, self._look()))
+        facts = self._registered(renewed(made, self._look(closely=False)))
         series = self._series()
         run_id = self._begin(made)
         report = self._report = Report(plan(facts), run_id, sent=self._sent)
@@ -145,16 +145,17 @@ class Ingest:
                 report.settle(self._look())
             coverage.finish_run(self._store, run_id, report.status, report.counters, error)
 
-    def _look(self) -> Facts:
-        return look(self._store, self._vendor, self._wish, now=self._clock())
+    def _look(self, *, closely: bool = True) -> Facts:
+        return look(self._store, self._vendor, self._wish, now=self._clock(), closely=closely)
 
     # ------------------------------------------------------------ before the first chunk
 
     def _registered(self, made: Plan) -> Facts:
-        """The facts again, once every instrument has its number."""
+        """The facts again, once it is certain who is meant and every instrument has its number."""
         facts = made.seen
         if not made.missing and all(one.instrument is not None for one in facts.symbols):
             return facts
+        facts = self._look()
         symbols = tuple(dict.fromkeys(one.symbol for one in facts.symbols))
         securities.register(
             self._store,

@@ -8,7 +8,7 @@ reason.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 
 from qfund.errors import DataQualityError, NotFoundError, UsageError, did_you_mean
@@ -35,6 +35,7 @@ class Wish:
     Attributes:
         timeframe: length of the bars.
         symbols: the vendor's symbols, all of one market; None for all that a small vendor has.
+        meant: symbol → the day by which it is meant, where that is not ``until``.
         since: first date; None for the vendor's first session, if the vendor is small.
         until: last date; None for the vendor's last finished session.
         feed: which of the vendor's feeds; None for its first.
@@ -46,6 +47,7 @@ class Wish:
 
     timeframe: Timeframe = "1d"
     symbols: tuple[str, ...] | None = None
+    meant: Mapping[str, date] = field(default_factory=dict)
     since: date | None = None
     until: date | None = None
     feed: str | None = None
@@ -53,6 +55,10 @@ class Wish:
     hours: Hours | None = None
     refresh: bool = False
     reread: int | None = None
+
+    def day_of(self, symbol: str) -> date | None:
+        """The day by which a symbol is meant: who bore it last by then; None for today."""
+        return self.meant.get(symbol, self.until)
 
 
 class Remembered:
@@ -87,7 +93,7 @@ class Remembered:
         return self._actions[key]
 
 
-def look(store: Store, vendor: Vendor, wish: Wish, *, now: datetime) -> Facts:
+def look(store: Store, vendor: Vendor, wish: Wish, *, now: datetime, closely: bool = False) -> Facts:
     """The facts that a plan is made from.
 
     Args:
@@ -95,6 +101,8 @@ def look(store: Store, vendor: Vendor, wish: Wish, *, now: datetime) -> Facts:
         vendor: whom to ask.
         wish: what for.
         now: the present, timezone-aware UTC; sessions that are not over yet are not expected.
+        closely: whether the vendor is also asked who bore a new symbol that is meant by a past day; else only
+            of symbols that it does not list.
 
     Raises:
         NotFoundError: the vendor knows none of the symbols.
@@ -106,7 +114,7 @@ def look(store: Store, vendor: Vendor, wish: Wish, *, now: datetime) -> Facts:
     last, going_on = last_sessions(offer, now)
     span = (offer.first, offer.last or last)
     asked = _asked(vendor, offer, wish, span, going_on)
-    known = listed(store, vendor, wish.symbols, until=wish.until, renamed=(asked[0], now.date()))
+    known = listed(store, vendor, wish, asked=(asked[0], span[1]), closely=closely)
     symbols = tuple(_symbol_facts(store, vendor, offer, known, asked))
     # Later sessions have begun nowhere yet, whatever a file holds.
     tomorrow = (now + timedelta(days=1)).date()
@@ -181,7 +189,7 @@ class Listed:
         listings: in the order of the symbols, each instrument once.
         unknown: symbols that the vendor does not know.
         numbers: symbol of a listing → instrument number, of those that the store knows.
-        renamed: symbols that the vendor lists under another name now.
+        renamed: symbols that the vendor lists under another name today.
     """
 
     listings: Sequence[Listing]
@@ -191,29 +199,26 @@ class Listed:
 
 
 def listed(
-    store: Store,
-    vendor: Vendor,
-    symbols: tuple[str, ...] | None,
-    *,
-    until: date | None = None,
-    renamed: Span | None = None,
+    store: Store, vendor: Vendor, wish: Wish, *, asked: Span | None = None, closely: bool = False
 ) -> Listed:
     """The listings of the symbols, or of all that a small vendor has.
 
-    From the store, or of the vendor where the store has none.
+    From the store, or of the vendor where the store has none. A symbol means who bore it last by its day, see
+    `Wish`: where the vendor tells that this share is called something else today, that name is followed.
 
     Args:
         store: where to look first.
         vendor: whom to ask.
-        symbols: the vendor's symbols; None for all of a small vendor.
-        until: a symbol means who bore it last by this day; None for today.
-        renamed: between these days changes of name are looked for, of symbols that the vendor does not list;
-            None for not at all.
+        wish: which symbols, and by which days they are meant.
+        asked: first day asked for, and the last session there is: between them changes of name are looked
+            for; None for not at all.
+        closely: see `look`.
 
     Raises:
         NotFoundError: the vendor knows none of the symbols; the message names the nearest.
         UsageError: no symbols were named and the vendor is too large to be taken whole.
     """
+    symbols = wish.symbols
     if symbols is None:
         if not vendor.capabilities.small:
             raise UsageError(
@@ -224,49 +229,70 @@ def listed(
         listings = vendor.listings()
         found = securities.listings(store, [one.symbol for one in listings], vendor.name)
         return Listed(listings, (), {one.symbol: number for number, one in found.items()})
-    known, numbers = _known(store, vendor, symbols, until)
-    strange = tuple(symbol for symbol in symbols if symbol not in known)
-    changes = _successors(vendor, strange, *renamed) if strange and renamed else ()
-    if changes:
-        later, more = _known(store, vendor, [one.after for one in changes], until)
-        known |= {one.before: later[one.after] for one in changes if one.after in later}
+    known, numbers = _stored(store, vendor, symbols, wish)
+    fresh = [symbol for symbol in symbols if symbol not in known]
+    told = {one.symbol: one for one in vendor.listings(fresh)} if fresh else {}
+    known |= told
+    renamed = _renamed(vendor, told, fresh, wish, asked, closely=closely) if asked else ()
+    if renamed:
+        later, more = _stored(store, vendor, [one.after for one in renamed], wish)
+        absent = [one.after for one in renamed if one.after not in later]
+        later |= {one.symbol: one for one in vendor.listings(absent)} if absent else {}
+        renamed = tuple(one for one in renamed if _is_another(told.get(one.before), later.get(one.after)))
+        known |= {one.before: later[one.after] for one in renamed}
         numbers |= more
-        strange = tuple(symbol for symbol in strange if symbol not in known)
+    strange = tuple(symbol for symbol in symbols if symbol not in known)
     if len(strange) == len(symbols):
         raise unknown_symbols(vendor, strange)
     chosen = {known[symbol].symbol: known[symbol] for symbol in symbols if symbol in known}
-    return Listed(list(chosen.values()), strange, numbers, changes)
+    return Listed(list(chosen.values()), strange, numbers, renamed)
 
 
-def _known(
-    store: Store, vendor: Vendor, symbols: Sequence[str], until: date | None
+def _stored(
+    store: Store, vendor: Vendor, symbols: Sequence[str], wish: Wish
 ) -> tuple[dict[str, Listing], dict[str, int]]:
-    """Symbol → listing, of those that store or vendor know; symbol of a listing → instrument number."""
+    """Symbol → listing, of those that the store knows; symbol of a listing → instrument number."""
     found = securities.listings(store, symbols, vendor.name)
     bore = bearers(store, vendor.name, symbols) if found else []
     known, numbers = {}, {}
     for symbol in symbols:
-        number = bearer_by(bore, symbol, until)
+        number = bearer_by(bore, symbol, wish.day_of(symbol))
         if number is not None:
             known[symbol] = found[number]
             numbers[found[number].symbol] = number
-    asked = [symbol for symbol in symbols if symbol not in known]
-    if asked:
-        known |= {one.symbol: one for one in vendor.listings(asked)}
     return known, numbers
 
 
-def _successors(vendor: Vendor, symbols: Sequence[str], since: date, today: date) -> tuple[Renamed, ...]:
-    """What became of symbols that a vendor does not list any more, by its changes of name."""
-    if vendor.capabilities.small:
+def _renamed(
+    vendor: Vendor,
+    told: Mapping[str, Listing],
+    fresh: Sequence[str],
+    wish: Wish,
+    asked: Span,
+    *,
+    closely: bool,
+) -> tuple[Renamed, ...]:
+    """The first change of name of each symbol that a vendor does not list, or that is meant by a past day."""
+    days = {symbol: asked[0] for symbol in fresh if symbol not in told}
+    if closely:
+        days |= {one: day for one in told if (day := wish.day_of(one)) is not None and day < asked[1]}
+    if vendor.capabilities.small or not days:
         return ()
-    told = [one for one in vendor.actions(symbols, since, today) if one.kind == "name_change"]
+    until = asked[1] + LONGEST_CLOSURE
+    changes = [one for one in vendor.actions(list(days), min(days.values()), until) if one.other_symbol]
     found = {}
-    for one in sorted(told, key=lambda one: one.ex_date, reverse=True):  # the first change after the day wins
+    for one in sorted(changes, key=lambda one: one.ex_date, reverse=True):
         before = one.former_symbol or one.symbol
-        if before in symbols and one.other_symbol not in (None, before):
+        if one.kind == "name_change" and before in days and one.ex_date > days[before]:
             found[before] = Renamed(before, str(one.other_symbol), one.ex_date)
-    return tuple(found.values())
+    return tuple(one for one in found.values() if one.after != one.before)
+
+
+def _is_another(listing: Listing | None, heir: Listing | None) -> bool:
+    """Whether a symbol's present bearer, if any, is another share than the one that gave the symbol up."""
+    if heir is None or listing is None:
+        return heir is not None
+    return None not in (listing.vendor_ref, heir.vendor_ref) and listing.vendor_ref != heir.vendor_ref
 
 
 def unknown_symbols(vendor: Vendor, strange: Sequence[str]) -> NotFoundError:
@@ -341,7 +367,7 @@ def last_covered(store: Store, vendor: Vendor, wish: Wish) -> date:
     Raises:
         DataQualityError: nothing is stored yet of one of them.
     """
-    known = listed(store, vendor, wish.symbols, until=wish.until)
+    known = listed(store, vendor, wish)
     found = list(_symbol_facts(store, vendor, offered(vendor, wish), known, (date.min, date.max)))
     fresh = [one.symbol for one in found if not one.covered]
     if fresh:

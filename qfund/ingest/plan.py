@@ -55,7 +55,7 @@ class SymbolFacts:
 
 @dataclass(frozen=True)
 class Renamed:
-    """A symbol that a vendor does not list any more, since its bearer is called something else now.
+    """A symbol whose bearer is called something else today.
 
     Attributes:
         before: the symbol that was asked for.
@@ -327,10 +327,20 @@ def _notes(facts: Facts) -> Iterator[str]:
         yield f"{facts.vendor} has no {facts.timeframe} bars before {first}; asked since {since}."
     if until > last and facts.going_on is None:
         yield f"{facts.vendor} has no {facts.timeframe} bars after {last}; asked until {until}."
+    begun = {(one.instrument, one.listed_on): one for one in facts.symbols if one.instrument is not None}
+    followed = {(one.instrument, _next(one.delisted_on)) for one in facts.symbols}
     for one in facts.renamed:
         yield f"{one.before} is {one.after} since {one.day}; sessions are asked for under the name of then."
     for symbol in facts.symbols:
-        if symbol.listed_on is not None and symbol.listed_on > max(since, first):
+        key = (symbol.instrument, symbol.listed_on)
+        if symbol.listed_on is not None and symbol.listed_on > max(since, first) and key not in followed:
             yield f"{symbol.symbol} was listed on {symbol.listed_on}; nothing is expected before."
-        if symbol.delisted_on is not None and symbol.delisted_on < min(until, last):
+        after = begun.get((symbol.instrument or -1, _next(symbol.delisted_on)))
+        if symbol.delisted_on is not None and after is not None:
+            yield f"{symbol.symbol} is {after.symbol} since {after.listed_on}."
+        elif symbol.delisted_on is not None and symbol.delisted_on < min(until, last):
             yield f"{symbol.symbol} was delisted on {symbol.delisted_on}; nothing is expected after."
+
+
+def _next(day: date | None) -> date | None:
+    return None if day is None or day == date.max else day + timedelta(days=1)

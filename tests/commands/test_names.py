@@ -202,3 +202,41 @@ def test_a_merger_that_is_taken_back_leaves_no_end(qfund, fake):
     good(qfund(f"{INGEST} ATVI --since 2024-01-02"))
     good(qfund(f"{INGEST} ATVI --since 2024-01-02"))
     assert sessions_shown(qfund("data show ATVI --json --lines 1")) == ["2024-03-11"]
+
+
+# ---------------------------------------------------------------- an old name that somebody else took
+
+
+@pytest.fixture
+def taken(fake, meta):
+    """FB is a fund since 2024-02-20."""
+    since = date(2024, 2, 20)
+    fake.truth.add(Instrument("fund", names=(Name("FB", since=since),), title="a fund"))
+    fake.truth.walk("fund", "1d", since, UNTIL, seed=9)
+
+
+def test_a_name_in_the_past_means_who_bore_it_then(qfund, fake, store, taken):
+    good(qfund(f"{INGEST} FB --since 2024-01-02 --until 2024-01-31"))
+    assert [one.name for one in securities.listings(store).values()] == ["META Common Stock"]
+    assert sessions_shown(qfund("data show META --json --lines 1")) == ["2024-01-31"]
+
+
+def test_a_name_of_today_does_not_follow_who_gave_it_up(qfund, fake, store, taken):
+    good(qfund(f"{INGEST} FB --since 2024-01-02"))
+    assert asked_as(fake) == {"FB": (BEGIN, UNTIL)}
+    assert [one.symbol for one in securities.listings(store).values()] == ["FB"]
+    assert sessions_shown(qfund("data show FB --json --lines 1")) == ["2024-03-11"]
+
+
+def test_a_past_member_means_who_bore_its_name_while_it_was_one(qfund, fake, store, taken, tmp_path):
+    (tmp_path / "project" / "big.csv").write_text("symbol,since,until\nAAPL,,\nFB,,2024-01-31\n")
+    good(qfund("universe create big --file big.csv"))
+    line = "ingest --vendor alpaca --universe big --reread 0 --since 2024-01-02 --until 2024-03-11"
+    good(qfund(line))
+    assert {one.name for one in securities.listings(store).values()} == {
+        "AAPL Common Stock",
+        "META Common Stock",
+    }
+    fake.log.clear()
+    good(qfund(line))
+    assert len(fake.log) == 0
