@@ -115,8 +115,8 @@ def read(store: Store, query: Query) -> Data:
     members = _members(store, series, query)
     symbols = members.symbols if members else query.symbols or tuple(sorted(_with_bars(store, series)))
     beside = (query.benchmark,) if query.benchmark and query.benchmark not in symbols else ()
-    ids = securities.instruments(store, (*symbols, *beside), vendor=series.vendor)
     since, until = _first_needed(query), query.until or LAST_DAY
+    ids = securities.instruments(store, (*symbols, *beside), vendor=series.vendor, by=until)
 
     def bars_of(wanted: tuple[str, ...], adjust: Adjust) -> Bars:
         read = bars.read_bars(
@@ -135,8 +135,9 @@ def read(store: Store, query: Query) -> Data:
         until=raw.sessions[-1].date(),
         as_of=query.as_of,
         vendor=series.vendor,
+        by=until,
     )
-    listed = securities.listings(store, vendor=series.vendor)
+    listed = securities.listings(store, vendor=series.vendor, as_of=query.as_of)
     gone = {symbol: listed[key].delisted_on for symbol, key in ids.items()}
     return Data(
         signals=bars_of(symbols, query.adjust),

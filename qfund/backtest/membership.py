@@ -30,7 +30,7 @@ class Membership:
         universe: its name.
         spans: symbol → spans of days, both inclusive, None for no bound.
         dated_from: before this day, members without a first day are a later list applied to the past.
-        missing: members of the period without bars, or whose symbol names another instrument now.
+        missing: members of the period without bars, or whose symbol names another instrument at its end.
     """
 
     universe: str
@@ -116,14 +116,15 @@ def membership(
     spells = universes.members(store, name, since=since, until=until)
     one = universes.universe(store, name)
     newest = {number: listing.symbol for number, listing in securities.listings(store, vendor=vendor).items()}
-    bearers = symbols.bearers(store, vendor, sorted({spell.symbol for spell in spells}))
-    current = {symbol: number for number, symbol in newest.items()}  # the latest bearer comes last
+    bearers = symbols.bearers(
+        store, vendor, sorted({spell.symbol for spell in spells} | set(newest.values()))
+    )
     spans: dict[str, list[Span]] = {}
     missing = set()
     for spell in spells:
         number = symbols.bearer_during(bearers, spell.symbol, spell.since, spell.until)
         symbol = newest.get(number) if number is not None else None
-        if symbol is None or symbol not in with_bars or current[symbol] != number:
+        if symbol is None or symbol not in with_bars or symbols.bearer_by(bearers, symbol, until) != number:
             missing.add(spell.symbol)
         else:
             spans.setdefault(symbol, []).append((spell.since, spell.until))

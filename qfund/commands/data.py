@@ -5,7 +5,7 @@ Promises: reads only. Never fetches anything.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -21,11 +21,12 @@ from qfund.commands.options import (
     SinceOption,
     UntilOption,
     VendorOption,
+    day,
     instant,
     period,
 )
 from qfund.commands.session import Session
-from qfund.commands.spans import check_early
+from qfund.commands.spans import check_early, is_last
 from qfund.console import Column, Outcome, Table, Text
 from qfund.errors import NotFoundError, QfundError, UsageError, did_you_mean
 
@@ -73,7 +74,8 @@ def show(
 ) -> None:
     """Show stored bars of one symbol.
 
-    The time of a minute bar is its end, in UTC.
+    A symbol means who bore it last by --until: an old name shows the share it became, and a ticker that was
+    used again its bearer of then. The time of a minute bar is its end, in UTC.
 
     Example: qfund data show IBM --since 2012-07-02 --until 2012-07-06 --adjust all
     """
@@ -86,21 +88,23 @@ def show(
     check_early(since, until, today=today)
     with session.open_store() as store:
         which = {"feed": feed, "price_kind": price, "hours": hours}
-        series, first, last = _stored(store, name, timeframe, vendor, which)
+        by = None if is_last(until) else day(until, option="--until", today=today)
+        series, number, first, last = _stored(store, name, timeframe, vendor, which, by=by)
         begin, end = period(since, until, today=today, last=last)
         if begin is None:  # minutes of a single session suffice for the default
             begin = first if timeframe == "1d" else (end or last)
         bars = read_bars(
             store, [name], series=series, since=begin, until=end or last, adjust=adjust, as_of=moment
         )
-        origins = _repaired(store, bars, series, name, (begin, end or last))
+        origins = _repaired(store, bars, series, number, (begin, end or last))
+        notes = _namesakes(store, series.vendor, name, number)
     if not len(bars):
         raise NotFoundError(
             f"{name} has no {timeframe} bars from {begin} to {end or last}; stored are {first} to {last}.",
             fix=f"qfund data show {name} --since {first} --until {last}",
             code="NO_BARS",
         )
-    session.console.show(_shown(bars, series, lines, origins))
+    session.console.show(_shown(bars, series, lines, origins, notes))
 
 
 @app.command()
@@ -202,17 +206,29 @@ def _stored(
     timeframe: Literal["1d", "1m"],
     vendor: str | None,
     which: Mapping[str, Any],
-) -> tuple[Series, date, date]:
-    """The series that holds a symbol's bars, and its first and last session.
+    *,
+    by: date | None,
+) -> tuple[Series, int, date, date]:
+    """The series that holds a symbol's bars, whose they are, and their first and last session.
+
+    The symbol means who bore it last by a day, None for today.
 
     Raises:
         NotFoundError: no such bars are stored; the message names the nearest symbols.
         UsageError: several vendors or several series of one have them.
     """
-    from qfund.store import coverage, sources
+    from qfund.store import coverage, sources, symbols
 
     rows = coverage.status(store, vendor=vendor, timeframe=timeframe)
-    mine = [(row, row.first, row.last) for row in rows if row.symbol == symbol and row.first and row.last]
+    meant = {
+        name: symbols.bearer_by(symbols.bearers(store, name, [symbol]), symbol, by)
+        for name in {row.vendor for row in rows}
+    }
+    mine = [
+        (row, row.first, row.last)
+        for row in rows
+        if row.instrument_id == meant[row.vendor] and row.first and row.last
+    ]
     if not mine:
         known = {row.symbol for row in rows if row.bars}
         of = f" of {vendor}" if vendor else ""
@@ -232,7 +248,24 @@ def _stored(
     held = {_key(row): (first, last) for row, first, last in mine}
     among = [one for one in sources.sources(store, timeframe) if _key(one) in held]
     series = sources.only(among, **which)
-    return series, *held[_key(series)]
+    return series, meant[series.vendor] or 0, *held[_key(series)]
+
+
+def _namesakes(store: Store, vendor: str, symbol: str, number: int) -> list[str]:
+    """What else the instrument is called, and who else bore the symbol."""
+    from qfund.store import symbols
+
+    notes = []
+    names = symbols.dated_names(store, vendor, [number]).get(number, [])
+    if names and names[-1].symbol != symbol:
+        notes.append(f"{symbol} is {names[-1].symbol} since {names[-1].since}.")
+    for other, naming in symbols.bearers(store, vendor, [symbol]):
+        if other != number and naming.last is not None:
+            then = f"qfund data show {symbol} --until {naming.last}"
+            notes.append(f"Until {naming.last} {symbol} was another share: {then}")
+        elif other != number:
+            notes.append(f"From {naming.since} on {symbol} is another share: qfund data show {symbol}")
+    return notes
 
 
 def _key(one: Any) -> tuple[str, ...]:
@@ -241,15 +274,14 @@ def _key(one: Any) -> tuple[str, ...]:
 
 
 def _repaired(
-    store: Store, bars: Bars, series: Series, symbol: str, span: tuple[date, date]
+    store: Store, bars: Bars, series: Series, number: int, span: tuple[date, date]
 ) -> dict[object, str]:
     """Time of a row → vendor and feed of a bar that another series had."""
     from datetime import timedelta
 
     from qfund.market.sessions import opens_and_closes
-    from qfund.store import repairs, securities
+    from qfund.store import repairs
 
-    (number,) = securities.instruments(store, [symbol], vendor=series.vendor).values()
     found: dict[object, str] = {}
     for one in repairs.provenance(store, series, number, *span):
         source = f"{one.vendor}/{one.feed}"
@@ -261,7 +293,9 @@ def _repaired(
     return found
 
 
-def _shown(bars: Bars, series: Series, lines: int, origins: Mapping[object, str]) -> Outcome:
+def _shown(
+    bars: Bars, series: Series, lines: int, origins: Mapping[object, str], notes: Sequence[str]
+) -> Outcome:
     """The last bars as a table and as JSON rows."""
     part = bars.rows(max(0, len(bars) - lines), None)
     key = "session" if bars.timeframe == "1d" else "time"
@@ -292,7 +326,7 @@ def _shown(bars: Bars, series: Series, lines: int, origins: Mapping[object, str]
         "bars": len(bars),
         "rows": rows,
     }
-    return Outcome("data.show", data, (Table(columns, cells, caption=caption),))
+    return Outcome("data.show", data, (Table(columns, cells, caption=caption),), warnings=notes)
 
 
 for _part in (data_actions, data_files, data_quality):  # once, however often a command line is built

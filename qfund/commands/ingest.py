@@ -251,7 +251,9 @@ def _with_members(store: Store, wish: Wish, universe: str | None) -> Wish:
             fix=f"qfund universe show {universe}",
             code="EMPTY_UNIVERSE",
         )
-    return replace(wish, symbols=tuple(dict.fromkeys(one.symbol for one in members)))
+    ended = {one.symbol: one.until for one in members}  # by symbol and day: the last spell counts
+    meant = {symbol: day for symbol, day in ended.items() if day is not None}
+    return replace(wish, symbols=tuple(ended), meant=meant)
 
 
 def _follow(console: Console, work: Ingest, plan: Plan, retry: str) -> None:

@@ -37,11 +37,13 @@ class Actions:
     Attributes:
         known: symbol → its actions.
         unknown: symbol → why the vendor could not tell, or why they do not fit.
+        names: the symbols whose actions were asked for.
         window: the ex-dates that were asked for; None when none were.
     """
 
     known: dict[str, list[CorporateAction]] = field(default_factory=dict)
     unknown: dict[str, QfundError] = field(default_factory=dict)
+    names: tuple[str, ...] = ()
     window: tuple[date, date] | None = None
 
     @property
@@ -53,6 +55,8 @@ class Actions:
 def asked(vendor: Vendor, offer: Offer, facts: Facts, steps: Sequence[FetchSpan]) -> Actions:
     """Ask for the actions in the `window` of the steps.
 
+    Changes of name are asked for until today, since they say what a symbol meant on the wanted days.
+
     Raises:
         ConfigError, BudgetError, TimeoutExpiredError, InterruptedRunError, UnreachableError: the run has to
             end.
@@ -61,14 +65,16 @@ def asked(vendor: Vendor, offer: Offer, facts: Facts, steps: Sequence[FetchSpan]
     if offer.market != "us_equity":
         return found
     since, until = window(offer, steps)
+    today = max(until, facts.offered[1])
     names = list(dict.fromkeys(symbol for step in steps for symbol in step.symbols))
     batches = list(_batches(names, facts.symbols_per_request))
     in_a_row = 0
     while batches:
         batch = batches.pop(0)
         try:
-            came = vendor.actions(batch, since, until)
-            _take_in(found, vendor.name, batch, came)
+            came = vendor.actions(batch, since, today)
+            came = [one for one in came if one.ex_date <= until or one.kind == "name_change"]
+            _take_in(found, vendor.name, batch, _of_the_present(vendor, batch, came))
             in_a_row = 0
         except ENDS_THE_RUN:
             raise
@@ -82,7 +88,7 @@ def asked(vendor: Vendor, offer: Offer, facts: Facts, steps: Sequence[FetchSpan]
                 batches += _halves(batch)
             else:
                 found.unknown.update(dict.fromkeys(batch, error))
-    found.window = (since, until)
+    found.names, found.window = tuple(names), (since, until)
     return found
 
 
@@ -105,7 +111,12 @@ def stored(store: Store, series: Series, facts: Facts, actions: Actions) -> int:
     """
     if actions.window is None:
         return 0
-    numbers = {one.symbol: one.instrument for one in facts.symbols if one.instrument is not None}
+    asked = set(actions.names)  # of the others nothing could be told, which is not to take anything back
+    numbers = {
+        one.symbol: one.instrument
+        for one in facts.symbols
+        if one.instrument is not None and one.symbol in asked
+    }
     batches = [[name for name in numbers if name not in actions.unknown]]
     new = 0
     while batches:
@@ -121,6 +132,30 @@ def stored(store: Store, series: Series, facts: Facts, actions: Actions) -> int:
             else:
                 actions.unknown[batch[0]] = error
     return new
+
+
+def _of_the_present(
+    vendor: Vendor, batch: Sequence[str], came: Sequence[CorporateAction]
+) -> list[CorporateAction]:
+    """The actions without the changes of name of an earlier bearer: the vendor lists him as another share."""
+    changes = {
+        one.symbol: str(one.other_symbol)
+        for one in came
+        if one.kind == "name_change" and one.other_symbol not in (None, one.symbol, *batch)
+    }
+    if not changes:
+        return list(came)
+    refs = {one.symbol: one.vendor_ref for one in vendor.listings(sorted({*changes, *changes.values()}))}
+    strange = {
+        old for old, new in changes.items() if refs.get(old) and refs.get(new) and refs[old] != refs[new]
+    }
+    return [
+        one
+        for one in came
+        if not (
+            one.kind == "name_change" and one.symbol in strange and one.other_symbol == changes[one.symbol]
+        )
+    ]
 
 
 def _take_in(found: Actions, vendor: str, batch: Sequence[str], came: Sequence[CorporateAction]) -> None:

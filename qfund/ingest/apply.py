@@ -24,7 +24,7 @@ from qfund.errors import (
 from qfund.ingest import actions, drift, ledger
 from qfund.ingest.estimate import Estimate, estimate, stored_bar_bytes
 from qfund.ingest.fetching import ENDS_THE_RUN, Asking, Fetched, Fetching, Paged
-from qfund.ingest.look import Wish, last_sessions, listed, look, offered, remembered
+from qfund.ingest.look import Wish, last_sessions, look, offered, remembered
 from qfund.ingest.plan import Facts, FetchSpan, Plan, dates_of, overtaken, plan, renewed
 from qfund.ingest.report import Began, Failed, Kept, Report
 from qfund.ingest.steps import Answer, Target, ask, commit
@@ -109,7 +109,7 @@ class Ingest:
         Raises:
             NotFoundError, UsageError, DataQualityError: see :func:`qfund.ingest.look.look`.
         """
-        return plan(self._look())
+        return plan(self._look(closely=False))
 
     def estimate(self, made: Plan) -> Estimate:
         """The most that a plan can cost; nothing is asked and nothing is written."""
@@ -147,7 +147,7 @@ class Ingest:
     def _events(self, made: Plan) -> Generator[Event, None, None]:
         if not made.steps:
             return
-        facts = self._registered(renewed(made, self._look()))
+        facts = self._registered(renewed(made, self._look(closely=False)))
         series = self._series()
         run_id = self._begin(made)
         report = self._report = Report(plan(facts), run_id, sent=self._sent)
@@ -162,29 +162,27 @@ class Ingest:
                 report.settle(self._look())
             coverage.finish_run(self._store, run_id, report.status, report.counters, error)
 
-    def _look(self) -> Facts:
+    def _look(self, *, closely: bool = True) -> Facts:
         """What is found now: again when it was only by looking that the vendor's clock became known."""
         while True:
             now = self._clock()
-            found = look(self._store, self._vendor, self._wish, now=now)
+            found = look(self._store, self._vendor, self._wish, now=now, closely=closely)
             if last_sessions(self._offer, self._clock()) == last_sessions(self._offer, now):
                 return found
 
     # ------------------------------------------------------------ before the first chunk
 
     def _registered(self, made: Plan) -> Facts:
-        """The facts again, once every instrument has its number."""
+        """The facts again, once it is certain who is meant and every instrument has its number."""
         facts = made.seen
         if not made.missing and all(one.instrument is not None for one in facts.symbols):
             return facts
+        facts = self._look()
         symbols = tuple(dict.fromkeys(one.symbol for one in facts.symbols))
-        # What the vendor says now wins: names change, and shares are delisted.
-        stored = {one.symbol: one for one in listed(self._store, self._vendor, symbols).listings}
-        fresh = {one.symbol: one for one in self._vendor.listings(symbols)}
         securities.register(
             self._store,
             self._vendor.name,
-            list((stored | fresh).values()),
+            self._vendor.listings(symbols),  # names change, and shares are delisted
             terms=self._vendor.capabilities.terms,
         )
         return self._look()
@@ -274,7 +272,7 @@ class Ingest:
             said, current = current.wanted, plan(facts)
             report.add(current)
             yield Began(report.run_id, current, further=current.wanted - said)
-        target = Target(self._store, series, self._offer, facts, report.run_id, told.known, told.unknown)
+        target = Target(self._store, series, self._offer, facts, report.run_id, told.known)
         steps, without = _parted(current.steps, told.unknown)
         for step in without:
             yield report.pass_over(step, told.unknown[step.symbols[0]])

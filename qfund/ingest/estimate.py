@@ -111,7 +111,10 @@ def _lookups(plan: Plan, offer: Offer, limits: Capabilities) -> int:
     fresh = {one.symbol for one in facts.symbols} - known
     renewed = known if fresh or plan.missing else ()
     whole = 1 if limits.small else 0
-    return whole + offer.lookups(len(fresh) + len(facts.unknown)) + offer.lookups(len(renewed))
+    # Who bore a new symbol on a past day is asked of the changes of name.
+    past = 0 if limits.small or facts.asked[1] >= facts.offered[1] else len(fresh)
+    changes = -(-past // limits.symbols_per_request) if offer.market == "us_equity" else 0
+    return whole + changes + offer.lookups(len(fresh) + len(facts.unknown)) + offer.lookups(len(renewed))
 
 
 def _facts(plan: Plan, offer: Offer, limits: Capabilities) -> int:
@@ -122,6 +125,7 @@ def _facts(plan: Plan, offer: Offer, limits: Capabilities) -> int:
     requests = -(-symbols // limits.symbols_per_request)
     if limits.actions_per_page is not None:
         since, until = window(offer, plan.steps)
+        until = max(until, plan.seen.offered[1])  # changes of name are asked for until today
         years = (until - since + limits.actions_around) / timedelta(days=365)
         requests += int(symbols * years * ACTIONS_A_YEAR) // limits.actions_per_page
     return requests + (1 if plan.missing else 0)

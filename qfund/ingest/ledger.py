@@ -1,7 +1,8 @@
 """The ledger of gaps: the sessions that a series should have and has not, each with what is known of it.
 
 Promises: reads only. A gap is a session of the calendar, while the instrument was listed; never guessed from
-the bars themselves. Every such session is in the ledger at most once.
+the bars themselves, but for what began or ended on a day that nobody tells. Every such session is in the
+ledger at most once.
 """
 
 from __future__ import annotations
@@ -196,11 +197,20 @@ def _first(holder: Holder) -> date | None:
 
 
 def _expected(holder: Holder, hours: Windows, since: date) -> np.ndarray:
-    """The sessions while the instrument was listed, from ``since`` on."""
+    """The sessions while the instrument was listed, from ``since`` on.
+
+    Where it began or ended on a day that nobody tells, what was asked before its first bar or after its last
+    one, and is empty, was not its time.
+    """
     first = max(since, holder.listed_on or since)
     inside = hours.days >= (first - _EPOCH).days
     if holder.delisted_on is not None:
         inside &= hours.days <= (holder.delisted_on - _EPOCH).days
+    asked = _covered(holder, hours)
+    if holder.first_bar is not None:
+        inside &= (hours.days >= (holder.first_bar - _EPOCH).days) | ~asked
+    if holder.last_bar is not None:
+        inside &= (hours.days <= (holder.last_bar - _EPOCH).days) | ~asked
     return np.asarray(inside)
 
 

@@ -8,15 +8,18 @@ reason.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 
-from qfund.errors import DataQualityError, NotFoundError, UsageError, did_you_mean
+from qfund.errors import DataQualityError, UsageError
+from qfund.ingest.listed import Listed, listed
 from qfund.ingest.plan import Facts, Span, SymbolFacts, expected
 from qfund.market import sessions
+from qfund.market.actions import CorporateAction
 from qfund.market.bars import Timeframe
 from qfund.market.instruments import Listing
 from qfund.store import Store, coverage, securities
+from qfund.store.symbols import Naming, dated_names
 from qfund.vendors.contract import Capabilities, Hours, Offer, PriceKind, Vendor
 
 LONGEST_CLOSURE = timedelta(days=15)
@@ -33,6 +36,7 @@ class Wish:
     Attributes:
         timeframe: length of the bars.
         symbols: the vendor's symbols, all of one market; None for all that a small vendor has.
+        meant: symbol → the day by which it is meant, where that is not ``until``.
         since: first date; None for the vendor's first session, if the vendor is small.
         until: last date; None for the vendor's last finished session.
         feed: which of the vendor's feeds; None for its first.
@@ -44,6 +48,7 @@ class Wish:
 
     timeframe: Timeframe = "1d"
     symbols: tuple[str, ...] | None = None
+    meant: Mapping[str, date] = field(default_factory=dict)
     since: date | None = None
     until: date | None = None
     feed: str | None = None
@@ -52,6 +57,10 @@ class Wish:
     refresh: bool = False
     reread: int | None = None
 
+    def day_of(self, symbol: str) -> date | None:
+        """The day by which a symbol is meant: who bore it last by then; None for today."""
+        return self.meant.get(symbol, self.until)
+
 
 def remembered(vendor: Vendor) -> Remembered:
     """The vendor as a run asks it, once."""
@@ -59,7 +68,7 @@ def remembered(vendor: Vendor) -> Remembered:
 
 
 class Remembered:
-    """A vendor that is asked for the listing of a symbol once a run, however often the run looks.
+    """A vendor that is asked once a run for a symbol's listing, and for the same actions.
 
     Attributes:
         itself: the vendor.
@@ -69,10 +78,10 @@ class Remembered:
         self._vendor = vendor
         self._all: list[Listing] | None = None
         self._known: dict[str, list[Listing]] = {}  # symbol → its listings; none where it is unknown
+        self._actions: dict[tuple[tuple[str, ...], date, date], list[CorporateAction]] = {}
         self.name = vendor.name
         self.market = vendor.market
         self.bars = vendor.bars
-        self.actions = vendor.actions
         self.itself = vendor
 
     @property
@@ -94,8 +103,15 @@ class Remembered:
             self._known |= {symbol: [one for one in told if one.symbol == symbol] for symbol in fresh}
         return [one for symbol in dict.fromkeys(symbols) for one in self._known[symbol]]
 
+    def actions(self, symbols: Sequence[str], since: date, until: date) -> list[CorporateAction]:
+        """See `Vendor.actions`."""
+        key = (tuple(symbols), since, until)
+        if key not in self._actions:
+            self._actions[key] = self._vendor.actions(symbols, since, until)
+        return self._actions[key]
 
-def look(store: Store, vendor: Vendor, wish: Wish, *, now: datetime) -> Facts:
+
+def look(store: Store, vendor: Vendor, wish: Wish, *, now: datetime, closely: bool = False) -> Facts:
     """The facts that a plan is made from.
 
     Args:
@@ -103,6 +119,8 @@ def look(store: Store, vendor: Vendor, wish: Wish, *, now: datetime) -> Facts:
         vendor: whom to ask.
         wish: what for.
         now: the present, timezone-aware UTC; sessions that are not over yet are not expected.
+        closely: whether the vendor is also asked who bore a new symbol that is meant by a past day; else only
+            of symbols that it does not list.
 
     Raises:
         NotFoundError: the vendor knows none of the symbols.
@@ -114,7 +132,7 @@ def look(store: Store, vendor: Vendor, wish: Wish, *, now: datetime) -> Facts:
     last, going_on = last_sessions(offer, now)
     span = (offer.first, offer.last or last)
     asked = _asked(vendor, offer, wish, span, going_on)
-    known = listed(store, vendor, wish.symbols)
+    known = listed(store, vendor, wish, asked=(asked[0], span[1]), closely=closely)
     symbols = tuple(_symbol_facts(store, vendor, offer, known, asked))
     # Later sessions have begun nowhere yet, whatever a file holds.
     tomorrow = (now + timedelta(days=1)).date()
@@ -136,6 +154,7 @@ def look(store: Store, vendor: Vendor, wish: Wish, *, now: datetime) -> Facts:
         open_ended=offer.last is None or offer.last > tomorrow,
         refresh=wish.refresh,
         unknown=known.unknown,
+        renamed=known.renamed,
     )
     _refuse_hopeless(facts)
     return facts
@@ -180,65 +199,6 @@ def _no_offer(vendor: Vendor, wish: Wish, known: Sequence[Offer]) -> UsageError:
     )
 
 
-@dataclass(frozen=True)
-class Listed:
-    """Who is meant by some symbols.
-
-    Attributes:
-        listings: in the order of the symbols.
-        unknown: symbols that the vendor does not know.
-        numbers: symbol → instrument number, of those that the store knows.
-    """
-
-    listings: Sequence[Listing]
-    unknown: tuple[str, ...]
-    numbers: Mapping[str, int]
-
-
-def listed(store: Store, vendor: Vendor, symbols: tuple[str, ...] | None) -> Listed:
-    """The listings of the symbols, or of all that a small vendor has.
-
-    From the store, or of the vendor where the store has none.
-
-    Raises:
-        NotFoundError: the vendor knows none of the symbols; the message names the nearest.
-        UsageError: no symbols were named and the vendor is too large to be taken whole.
-    """
-    if symbols is None:
-        if not vendor.capabilities.small:
-            raise UsageError(
-                f"{vendor.name} is too large to be ingested whole: name the symbols.",
-                fix=f"qfund ingest --vendor {vendor.name} --symbols A,B",
-                code="SYMBOLS_REQUIRED",
-            )
-        listings = vendor.listings()
-        found = securities.listings(store, [one.symbol for one in listings], vendor.name)
-        return Listed(listings, (), {one.symbol: number for number, one in found.items()})
-    found = securities.listings(store, symbols, vendor.name)
-    numbers = {one.symbol: number for number, one in found.items()}
-    known = {one.symbol: one for one in found.values()}
-    asked = [symbol for symbol in symbols if symbol not in known]
-    if asked:
-        known |= {one.symbol: one for one in vendor.listings(asked)}
-    strange = tuple(symbol for symbol in symbols if symbol not in known)
-    if len(strange) == len(symbols):
-        raise unknown_symbols(vendor, strange)
-    return Listed([known[symbol] for symbol in symbols if symbol in known], strange, numbers)
-
-
-def unknown_symbols(vendor: Vendor, strange: Sequence[str]) -> NotFoundError:
-    """What to say of symbols that the vendor does not know."""
-    names = [one.symbol for one in vendor.listings()] if vendor.capabilities.small else []
-    told = "; ".join(f"'{one}'.{did_you_mean(one, names)}" for one in strange[:5])
-    more = f" And {len(strange) - 5} more." if len(strange) > 5 else ""
-    return NotFoundError(
-        f"{vendor.name} has no symbol {told}{more}",
-        fix="qfund data vendors",
-        code="UNKNOWN_SYMBOL",
-        details={"symbols": list(strange)},
-    )
-
-
 def _symbol_facts(
     store: Store, vendor: Vendor, offer: Offer, known: Listed, asked: Span
 ) -> Iterator[SymbolFacts]:
@@ -246,28 +206,24 @@ def _symbol_facts(
     numbers = known.numbers
     series = securities.find_series(store, vendor.name, offer)
     spans = coverage.covered(store, series, list(numbers.values()))
-    borne = _names_borne(store, vendor, list(numbers.values()), asked)
+    names = dated_names(store, vendor.name, list(numbers.values()))
     for listing in known.listings:
         number = numbers.get(listing.symbol)
         covered = tuple(spans.get(number, ())) if number is not None else ()
-        for symbol, since, until in borne.get(number or -1) or [(listing.symbol, None, None)]:
+        always = [Naming(listing.symbol, None, None)]
+        for one in _borne(names.get(number or -1, always), asked):
             yield SymbolFacts(
-                symbol,
-                _later(listing.listed_on, since),
-                _earlier(listing.delisted_on, until),
+                one.symbol,
+                _later(listing.listed_on, one.since),
+                _earlier(listing.delisted_on, one.last),
                 covered,
                 number,
             )
 
 
-def _names_borne(
-    store: Store, vendor: Vendor, numbers: Sequence[int], asked: Span
-) -> dict[int, list[tuple[str, date | None, date | None]]]:
-    """Instrument → the names it bore during the span, with first and last day, where there were several."""
-    borne: dict[int, list[tuple[str, date | None, date | None]]] = {}
-    for one in securities.symbol_spans(store, vendor.name, list(numbers), *asked, several=True):
-        borne.setdefault(one.instrument_id, []).append((one.symbol, one.since, one.until))
-    return borne
+def _borne(names: Sequence[Naming], asked: Span) -> Sequence[Naming]:
+    """The names of an instrument during a span; the last one where it had none then."""
+    return [one for one in names if one.within(*asked)] or names[-1:]
 
 
 def _later(one: date | None, two: date | None) -> date | None:
@@ -302,7 +258,7 @@ def last_covered(store: Store, vendor: Vendor, wish: Wish) -> date:
     Raises:
         DataQualityError: nothing is stored yet of one of them.
     """
-    known = listed(store, vendor, wish.symbols)
+    known = listed(store, vendor, wish)
     found = list(_symbol_facts(store, vendor, offered(vendor, wish), known, (date.min, date.max)))
     fresh = [one.symbol for one in found if not one.covered]
     if fresh:

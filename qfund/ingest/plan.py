@@ -54,6 +54,21 @@ class SymbolFacts:
 
 
 @dataclass(frozen=True)
+class Renamed:
+    """A symbol whose bearer is called something else today.
+
+    Attributes:
+        before: the symbol that was asked for.
+        after: the symbol after it.
+        day: its first day.
+    """
+
+    before: str
+    after: str
+    day: date
+
+
+@dataclass(frozen=True)
 class Facts:
     """All that a plan depends on; equal facts give equal plans.
 
@@ -73,6 +88,7 @@ class Facts:
         open_ended: whether the vendor's span grows with time.
         refresh: whether everything asked for is read again, covered or not.
         unknown: symbols asked for that the vendor does not know.
+        renamed: symbols asked for that it knows under another name.
     """
 
     vendor: str
@@ -90,6 +106,7 @@ class Facts:
     open_ended: bool = False
     refresh: bool = False
     unknown: tuple[str, ...] = ()
+    renamed: tuple[Renamed, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -320,8 +337,20 @@ def _notes(facts: Facts) -> Iterator[str]:
         yield f"{facts.vendor} has no {facts.timeframe} bars before {first}; asked since {since}."
     if until > last and facts.going_on is None:
         yield f"{facts.vendor} has no {facts.timeframe} bars after {last}; asked until {until}."
+    begun = {(one.instrument, one.listed_on): one for one in facts.symbols if one.instrument is not None}
+    followed = {(one.instrument, _next(one.delisted_on)) for one in facts.symbols}
+    for one in facts.renamed:
+        yield f"{one.before} is {one.after} since {one.day}; sessions are asked for under the name of then."
     for symbol in facts.symbols:
-        if symbol.listed_on is not None and symbol.listed_on > max(since, first):
+        key = (symbol.instrument, symbol.listed_on)
+        if symbol.listed_on is not None and symbol.listed_on > max(since, first) and key not in followed:
             yield f"{symbol.symbol} was listed on {symbol.listed_on}; nothing is expected before."
-        if symbol.delisted_on is not None and symbol.delisted_on < min(until, last):
+        after = begun.get((symbol.instrument or -1, _next(symbol.delisted_on)))
+        if symbol.delisted_on is not None and after is not None:
+            yield f"{symbol.symbol} is {after.symbol} since {after.listed_on}."
+        elif symbol.delisted_on is not None and symbol.delisted_on < min(until, last):
             yield f"{symbol.symbol} was delisted on {symbol.delisted_on}; nothing is expected after."
+
+
+def _next(day: date | None) -> date | None:
+    return None if day is None or day == date.max else day + timedelta(days=1)

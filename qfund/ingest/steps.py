@@ -16,7 +16,7 @@ from datetime import date, datetime, timedelta
 import numpy as np
 import pyarrow as pa
 
-from qfund.errors import BadRequestError, QfundError, UpstreamError
+from qfund.errors import BadRequestError, UpstreamError
 from qfund.ingest.check import Checked, check, conformed
 from qfund.ingest.judging import judged
 from qfund.ingest.look import last_sessions
@@ -24,16 +24,12 @@ from qfund.ingest.plan import Facts, FetchSpan, Span, spans_of, within
 from qfund.ingest.report import Kept, Report, Tally
 from qfund.market.actions import CorporateAction
 from qfund.store import Store, coverage, quarantine, repairs
-from qfund.store.actions import write_actions
 from qfund.store.bars import Written, write_bars
 from qfund.store.sources import Series
 from qfund.vendors.contract import BarRequest, Offer, Page, Vendor, unfit_schema
 
 NAMELESS = "(no symbol)"
 """Under this name rejected rows without a symbol are counted."""
-
-REACH = timedelta(days=15)
-"""So far before an ex-date may the close lie that a dividend's factor comes from."""
 
 EMPTY_PAGES = 3
 """So many pages in a row without a bar, each saying that more follows, are no progress."""
@@ -68,7 +64,6 @@ class Target:
         facts: what the run found.
         run_id: number of the ingest run.
         actions: symbol → its corporate actions around the run's sessions.
-        unknown: symbol → why its corporate actions could not be had.
     """
 
     store: Store
@@ -77,7 +72,6 @@ class Target:
     facts: Facts
     run_id: int
     actions: Mapping[str, Sequence[CorporateAction]]
-    unknown: Mapping[str, QfundError]
 
     def instruments(self, step: FetchSpan) -> dict[str, int]:
         """Symbol → instrument number, as the symbols are meant during a step."""
@@ -204,10 +198,6 @@ def commit(target: Target, step: FetchSpan, answer: Answer, report: Report) -> K
             unfinished=(step.since,) if step.unfinished else (),
         )
         repairs.superseded(connection, target.series, ids, checked.good)
-        touched = {one.symbol for one in actions if step.since < one.ex_date <= step.until + REACH}
-        if touched:  # their factors come from these bars
-            carried = {symbol: ids[symbol] for symbol in touched}
-            write_actions(connection, target.series.vendor, [], carried, target.series)
         fit = {ids[symbol]: spans for symbol, spans in covers.items() if spans}
         coverage.add_coverage(connection, target.series, fit)
         doubtful = {

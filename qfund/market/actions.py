@@ -31,11 +31,14 @@ ActionKind = Literal[
     "other",
 ]
 """What can happen to a share. Splits (stock dividends arrive as such), dividends and spin-offs carry prices
-across their ex-date; the others are kept as the vendor told them and change no price."""
+across their ex-date; the others are kept as the vendor told them and change no price. See also `ENDING`."""
 
 KINDS: tuple[ActionKind, ...] = get_args(ActionKind)
 PRICED: tuple[ActionKind, ...] = ("split", "dividend", "spinoff")
 """The kinds that have factors."""
+
+ENDING: tuple[ActionKind, ...] = ("cash_merger", "stock_merger", "stock_and_cash_merger", "worthless_removal")
+"""The kinds after which the share does not trade any more."""
 
 
 @dataclass(frozen=True)

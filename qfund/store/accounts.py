@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
+from qfund.store.endings import endings, held, inactive
 from qfund.store.faults import translated
 from qfund.store.sources import Series
 
@@ -32,10 +33,14 @@ class Holder:
     Attributes:
         instrument_id: its number.
         symbol: its newest symbol.
-        listed_on: first session it could trade, None when unknown.
-        delisted_on: last session it could trade, None while listed.
+        listed_on: first session it could trade, None when unknown; where the vendor does not say it, the
+            first day of its name, if that was another's before.
+        delisted_on: last session it could trade, None while listed; where the vendor does not say it, the day
+            of the merger or removal that ended it, or the last day of its last name.
         covered: inclusive spans of sessions that were asked, answered and fit, increasing.
         doubtful: sessions with bars in quarantine, int32 days since 1970-01-01, increasing.
+        first_bar: where it began on a day that nobody tells, its first session with a bar in any series.
+        last_bar: where it ended on a day that nobody tells, its last one.
     """
 
     instrument_id: int
@@ -44,6 +49,8 @@ class Holder:
     delisted_on: date | None
     covered: tuple[Span, ...]
     doubtful: np.ndarray
+    first_bar: date | None = None
+    last_bar: date | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +74,11 @@ SELECT k.instrument_id, n.symbol, i.listed_on, i.delisted_on,
        (SELECT array_agg(upper(r) - 1 ORDER BY r) FROM unnest(k.sessions) r),
        (SELECT array_agg(DISTINCT q.session - date '1970-01-01') FROM sec.quarantine q
          WHERE q.source_id = %(source)s AND q.timeframe = %(timeframe)s AND q.released_at IS NULL
-           AND q.instrument_id = k.instrument_id AND q.session IS NOT NULL)
+           AND q.instrument_id = k.instrument_id AND q.session IS NOT NULL),
+       upper(n.valid) - 1,
+       (SELECT lower(x.valid) FROM sec.instrument_symbol x
+         WHERE x.instrument_id = k.instrument_id AND x.vendor_id = s.vendor_id
+         ORDER BY lower(x.valid) NULLS FIRST LIMIT 1)
   FROM (SELECT coalesce(c.instrument_id, q.instrument_id) AS instrument_id, c.sessions
           FROM (SELECT * FROM ops.coverage WHERE source_id = %(source)s AND timeframe = %(timeframe)s) c
           FULL JOIN (SELECT DISTINCT instrument_id FROM sec.quarantine
@@ -75,7 +86,7 @@ SELECT k.instrument_id, n.symbol, i.listed_on, i.delisted_on,
                         AND instrument_id IS NOT NULL) q USING (instrument_id)) k
   JOIN sec.instrument i USING (instrument_id)
   JOIN sec.source s ON s.source_id = %(source)s
-  JOIN LATERAL (SELECT x.symbol FROM sec.instrument_symbol x
+  JOIN LATERAL (SELECT x.symbol, x.valid FROM sec.instrument_symbol x
                  WHERE x.instrument_id = k.instrument_id AND x.vendor_id = s.vendor_id
                  ORDER BY upper(x.valid) DESC NULLS FIRST LIMIT 1) n ON true
  WHERE %(symbols)s::text[] IS NULL OR n.symbol = ANY (%(symbols)s)
@@ -89,14 +100,21 @@ def holders(store: Store, series: Series, symbols: Sequence[str] | None = None) 
     values = {"source": series.source_id, "timeframe": series.timeframe, "symbols": wanted}
     with translated(), store.sql.connect() as connection:
         rows = connection.exec_driver_sql(_HOLDERS, values).all()
+        ended = endings(connection, series.vendor)
+        dead = inactive(connection, [row[0] for row in rows]) | set(ended)
+        began = {row[0] for row in rows if row[2] is None and row[8] is not None}
+        gone = {row[0] for row in rows if row[3] is None and (row[7] is not None or row[0] in dead)}
+        bars = held(connection, began | gone)
     return [
         Holder(
             instrument_id=int(row[0]),
             symbol=row[1],
-            listed_on=row[2],
-            delisted_on=row[3],
+            listed_on=row[2] or row[8],
+            delisted_on=row[3] or ended.get(row[0]) or row[7],
             covered=tuple(zip(row[4] or (), row[5] or (), strict=True)),
             doubtful=np.array(sorted(row[6] or ()), dtype=np.int32),
+            first_bar=bars[row[0]][0] if row[0] in began & bars.keys() else None,
+            last_bar=bars[row[0]][1] if row[0] in gone & bars.keys() else None,
         )
         for row in rows
     ]

@@ -7,9 +7,9 @@ adjustment factors (see ``qfund.store.factors``), changes of name date the symbo
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -29,6 +29,7 @@ __all__ = [
     "Unapplied",
     "read_actions",
     "read_applied",
+    "renew_factors",
     "unapplied",
     "write_actions",
 ]
@@ -81,11 +82,7 @@ def write_actions(
         DataQualityError: a dividend as large as the price before it.
     """
     with translated(), conn.cursor() as cursor:
-        cursor.execute("SELECT vendor_id, clock_timestamp() FROM sec.vendor WHERE name = $1", (vendor,))
-        number, moment = cursor.fetchone()
-        vendor_id = int(number)
-        cursor.execute(f"SELECT pg_advisory_xact_lock({vendor_id}, 2) IS NULL")
-        cursor.fetchall()
+        vendor_id, moment = _begin(cursor, vendor)
         known = [
             (action, instrument)
             for action, instrument in zip(actions, _bearers(cursor, vendor_id, actions, ids), strict=True)
@@ -98,6 +95,39 @@ def write_actions(
             apply_renames(cursor, vendor_id, touched)
             refresh(cursor, vendor_id, touched, series, moment)
         return new
+
+
+def renew_factors(conn: Any, series: Series, ids: Collection[int], since: date, until: date) -> None:
+    """Renew the adjustment factors that bars of these sessions decide; does not commit.
+
+    Those of the instruments' own actions, which need a close before them, and those of the spin-offs in which
+    one of them was received, whoever paid it.
+
+    Args:
+        conn: an ADBC connection, in the transaction that stored the bars.
+        series: of the bars.
+        ids: whose bars they are.
+        since: first session.
+        until: last session.
+
+    Raises:
+        DataQualityError: a dividend as large as the price before it.
+    """
+    if not ids:
+        return
+    reach = timedelta(days=LONGEST_CLOSURE)
+    with translated(), conn.cursor() as cursor:
+        vendor_id, moment = _begin(cursor, series.vendor)
+        refresh(cursor, vendor_id, sorted(ids), series, moment, span=(since - reach, until + reach))
+
+
+def _begin(cursor: Any, vendor: str) -> tuple[int, datetime]:
+    """The vendor's number and the database's time, once no other writer of its actions is left."""
+    cursor.execute("SELECT vendor_id, clock_timestamp() FROM sec.vendor WHERE name = $1", (vendor,))
+    number, moment = cursor.fetchone()
+    cursor.execute(f"SELECT pg_advisory_xact_lock({int(number)}, 2) IS NULL")
+    cursor.fetchall()
+    return int(number), moment
 
 
 def _bearers(
@@ -264,6 +294,7 @@ def read_applied(
     as_of: datetime | None = None,
     vendor: str | None = None,
     kinds: Sequence[ActionKind] | None = None,
+    by: date | None = None,
 ) -> list[Applied]:
     """The actions with ex-dates in ``[since, until]`` and their factors, by ex-date, then symbol, then kind.
 
@@ -276,6 +307,7 @@ def read_applied(
             See ``bars`` for moments before the store knew the vendor.
         vendor: whose symbols and actions; None: with symbols of the vendor that was stored first, else all.
         kinds: only these; None for every kind.
+        by: the symbols mean who bore them by this day; None for ``until``.
 
     Raises:
         NotFoundError: a symbol is not stored.
@@ -286,7 +318,8 @@ def read_applied(
 
     names = None
     if symbols is not None:
-        names = {number: symbol for symbol, number in instruments(store, symbols, vendor=vendor).items()}
+        found_by = instruments(store, symbols, vendor=vendor, by=by or until)
+        names = {number: symbol for symbol, number in found_by.items()}
     values = {
         "ids": None if names is None else list(names),
         "kinds": None if kinds is None else list(kinds),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 
 import numpy as np
 import pyarrow as pa
@@ -41,6 +42,11 @@ class Arriving:
     def __len__(self) -> int:
         """The number of bars."""
         return len(self.ids)
+
+    @property
+    def span(self) -> tuple[date, date]:
+        """The earliest and the latest session."""
+        return date.fromisoformat(self.first), date.fromisoformat(self.last)
 
     @property
     def first(self) -> str:

@@ -1,8 +1,8 @@
 """Bars in and out: Arrow to Postgres through COPY, Postgres to time × symbol frames.
 
 Promises: bars are stored raw and adjusted when read. A write counts what was new, changed and the same,
-keeps the old values of what changed, and is part of the caller's transaction. Writers of one series wait
-for each other.
+keeps the old values of what changed, renews the adjustment factors that come from these bars, and is part of
+the caller's transaction. Writers of one series wait for each other.
 
 As of a moment, a read shows what this store could have answered then: bars stored later are left out, bars
 changed later show their old values, corporate actions learned later are not applied. For a moment before
@@ -75,10 +75,12 @@ def write_bars(
             session whole, or it is rewritten by each part of it.
 
     Raises:
-        DataQualityError: a missing or impossible value, or two different rows for one bar.
+        DataQualityError: a missing or impossible value, two different rows for one bar, or a close that is
+            not worth more than the dividend that follows it.
         NotFoundError: a symbol that is not in ``ids``.
     """
     from qfund.store import daily, minutes
+    from qfund.store.actions import renew_factors
     from qfund.store.arriving import arriving
     from qfund.store.faults import translated
 
@@ -90,6 +92,7 @@ def write_bars(
             new, changed = daily.write(cursor, series, rows, ingest_run_id)
         else:
             new, changed = minutes.write(cursor, series, rows, ingest_run_id, unfinished)
+    renew_factors(conn, series, {*new.tolist(), *changed.tolist()}, *rows.span)
     return _counted(rows.ids, new, changed)
 
 
@@ -124,7 +127,7 @@ def read_bars(
 
     Args:
         store: where from.
-        symbols: columns, in this order; a repeated one counts once.
+        symbols: columns, in this order; a repeated one counts once. Each means who bore it by ``until``.
         series: which series.
         since: first session, inclusive.
         until: last session, inclusive.
@@ -152,7 +155,7 @@ def read_bars(
             fix=f"--adjust {series.basis}",
             code="BASIS",
         )
-    ids = securities.instruments(store, list(dict.fromkeys(symbols)), vendor=series.vendor)
+    ids = securities.instruments(store, list(dict.fromkeys(symbols)), vendor=series.vendor, by=until)
     with translated():
         block = reading.read(store, series, list(ids.values()), since, until, as_of=as_of)
         kinds = adjustment.kinds(series.basis, adjust)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 LONGEST_CLOSURE = 15  # days: a close further away is the far side of a hole, not the one next to an ex-date
 INSTANT = pa.timestamp("us", tz="UTC")
+ALL_DATES = (date.min, date.max)
 
 
 @dataclass(frozen=True)
@@ -87,14 +88,15 @@ class _Standing:
         return max(said, datetime.combine(self.received_on + timedelta(days=1), time.min, UTC))
 
 
-# The last close before, or the first close from a day on, in any raw series of trades of the vendor: daily
-# bars before minutes, the given series before others.
+# The nearest close before, or from a day on, in any raw series of trades of the vendor: of one session daily
+# bars before minutes, regular hours before extended ones, the given series before others. Minutes that are
+# not packed yet count like all others.
 _CLOSES = """
   SELECT x.session, x.close
-    FROM (SELECT s.source_id FROM sec.source s WHERE s.vendor_id = c.vendor_id AND s.basis = 'raw'
+    FROM (SELECT s.source_id, s.hours FROM sec.source s WHERE s.vendor_id = c.vendor_id AND s.basis = 'raw'
              AND s.price_kind = 'trade') s
    CROSS JOIN LATERAL (
-          (SELECT b.session, b.close, 0 AS packed FROM sec.bar_1d b
+          (SELECT b.session, b.close, 0 AS minutes FROM sec.bar_1d b
             WHERE b.instrument_id = {whose} AND b.source_id = s.source_id AND b.session {within}
             ORDER BY b.session {order} LIMIT 1)
           UNION ALL
@@ -102,9 +104,13 @@ _CLOSES = """
                   d.close_ticks[cardinality(d.close_ticks)] / power(10::float8, d.decimals)), 1
              FROM sec.bar_1m_day d
             WHERE d.instrument_id = {whose} AND d.source_id = s.source_id AND d.session {within}
-            ORDER BY d.session {order} LIMIT 1)) x
+            ORDER BY d.session {order} LIMIT 1)
+          UNION ALL
+          (SELECT h.session, h.close, 1 FROM sec.bar_1m_hot h
+            WHERE h.instrument_id = {whose} AND h.source_id = s.source_id AND h.session {within}
+            ORDER BY h.session {order}, h.ts DESC LIMIT 1)) x
    WHERE {when}
-   ORDER BY x.packed, x.session {order}, s.source_id <> {{source}} LIMIT 1
+   ORDER BY x.session {order}, x.minutes, s.hours = 'extended', s.source_id <> {{source}} LIMIT 1
 """
 _BEFORE = _CLOSES.format(
     whose="c.instrument_id",
@@ -124,7 +130,9 @@ _MATTERS = """
                       EXISTS (SELECT 1 FROM sec.bar_1d b WHERE b.instrument_id = c.instrument_id
                                  AND b.source_id = s.source_id AND b.session < c.ex_date)
                    OR EXISTS (SELECT 1 FROM sec.bar_1m_day d WHERE d.instrument_id = c.instrument_id
-                                 AND d.source_id = s.source_id AND d.session < c.ex_date)))
+                                 AND d.source_id = s.source_id AND d.session < c.ex_date)
+                   OR EXISTS (SELECT 1 FROM sec.bar_1m_hot h WHERE h.instrument_id = c.instrument_id
+                                 AND h.source_id = s.source_id AND h.session < c.ex_date)))
 """
 _COLUMNS = """c.kind, c.ex_date, c.new_rate::text, c.old_rate::text, c.cash_amount::text, c.currency,
        c.price_factor, c.other_symbol, c.payload::text, c.vendor_ref, c.known_at"""
@@ -141,6 +149,7 @@ SELECT c.ca_id, c.instrument_id, p.close, q.close, q.session, a.price_factor, a.
                       ORDER BY y.valid @> c.ex_date DESC, lower(y.valid) NULLS FIRST LIMIT 1) y ON true
   LEFT JOIN LATERAL ({_RECEIVED}) q ON true
  WHERE c.vendor_id = {{vendor}} AND c.withdrawn_at IS NULL AND c.kind = ANY ('{{{{{{kinds}}}}}}'::text[])
+   AND c.ex_date BETWEEN '{{first}}' AND '{{last}}'
    AND (c.instrument_id = ANY ('{{{{{{ids}}}}}}'::integer[])
 """  # noqa: S608 - our own names
     """        OR (c.kind = 'spinoff' AND c.other_symbol IN (
@@ -151,7 +160,15 @@ SELECT c.ca_id, c.instrument_id, p.close, q.close, q.session, a.price_factor, a.
 )
 
 
-def refresh(cursor: Any, vendor_id: int, ids: Sequence[int], series: Series, moment: datetime) -> None:
+def refresh(
+    cursor: Any,
+    vendor_id: int,
+    ids: Sequence[int],
+    series: Series,
+    moment: datetime,
+    *,
+    span: tuple[date, date] = ALL_DATES,
+) -> None:
     """Make the factors that are missing, and replace those whose closes were restated; does not commit.
 
     The factors of spin-offs in which one of the instruments was received are looked at, too.
@@ -162,12 +179,13 @@ def refresh(cursor: Any, vendor_id: int, ids: Sequence[int], series: Series, mom
         ids: instruments.
         series: where closes are looked for first.
         moment: the present, of the database's clock.
+        span: first and last ex-date that are looked at.
 
     Raises:
         DataQualityError: a dividend as large as the price before it.
     """
     replaced, rows = [], []
-    for one in _standing(cursor, vendor_id, ids, source_id=series.source_id):
+    for one in _standing(cursor, vendor_id, ids, source_id=series.source_id, span=span):
         try:
             fresh = one.fresh()
         except ValueError as error:
@@ -196,6 +214,7 @@ def _standing(
     ids: Sequence[int],
     *,
     source_id: int = 0,
+    span: tuple[date, date] = ALL_DATES,
     kinds: Sequence[str] = PRICED,
     matters: str = "true",
 ) -> list[_Standing]:
@@ -205,6 +224,8 @@ def _standing(
             vendor=vendor_id,
             ids=",".join(map(str, ids)),
             kinds=",".join(kinds),
+            first=span[0],
+            last=span[1],
             matters=matters,
         )
     )

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from qfund.errors import DataQualityError, did_you_mean
 from qfund.market.instruments import Listing
+from qfund.store.endings import held
 from qfund.store.faults import translated
 from qfund.store.sources import vendor_id
 from qfund.store.statuses import write_statuses
@@ -58,8 +59,9 @@ def register(
     that is stored as a corporate action, else today.
 
     When a new reference comes with a symbol that another instrument bears without an end, the ticker was used
-    again: the old bearer ends where the new one is listed, else today. A delisted instrument without dates
-    whose symbol another one bears is left out, since nobody can say when it was meant.
+    again: the old bearer ends where the new one is listed, else after its last bar, else today. A delisted
+    instrument without dates whose symbol another one bears is left out, since nobody can say when it was
+    meant.
 
     Args:
         store: where to.
@@ -183,10 +185,12 @@ class _Desk:
     def _new(self, one: Listing) -> int:
         since, until = one.listed_on, _after(one.delisted_on)
         for other in self._known.get(("symbol", one.symbol), []):
+            if other.until is not None and one.listed_on is None and not one.gone:
+                since = max(since or other.until, other.until)  # it gave the ticker up
             if other.until is not None or not _overlap(other, one):
                 continue
             if not one.gone:
-                since = since or self._today
+                since = since or self._taken_over(other)
                 self._bound(other, until=since)
             elif one.delisted_on is None:
                 return other.instrument_id
@@ -200,22 +204,40 @@ class _Desk:
         self._name(int(created), one, since, until)
         return int(created)
 
-    def _name(self, instrument: int, one: Listing, since: date | None, until: date | None) -> None:
-        """Give an instrument a symbol on some days."""
+    def _taken_over(self, other: _Known) -> date:
+        """The day on which a ticker changed hands: after the last bar of its old bearer, else today."""
+        held_of = held(self._connection, [other.instrument_id])
+        last = held_of[other.instrument_id][1] if held_of else self._today - timedelta(days=1)
+        return _after_start(other, last + timedelta(days=1))
+
+    def _name(
+        self,
+        instrument: int,
+        one: Listing,
+        since: date | None,
+        until: date | None,
+        *,
+        told: date | None = None,
+    ) -> None:
+        """Give an instrument a symbol on some days.
+
+        The listings alone gave it from ``told`` on; None for the same day.
+        """
         self._connection.exec_driver_sql(
-            "INSERT INTO sec.instrument_symbol (instrument_id, vendor_id, symbol, vendor_ref, valid)"
-            " VALUES (%s, %s, %s, %s, daterange(%s, %s))",
-            (instrument, self._vendor, one.symbol, one.vendor_ref, since, until),
+            "INSERT INTO sec.instrument_symbol (instrument_id, vendor_id, symbol, vendor_ref, valid, told)"
+            " VALUES (%s, %s, %s, %s, daterange(%s, %s), daterange(%s, %s))",
+            (instrument, self._vendor, one.symbol, one.vendor_ref, since, until, told or since, until),
         )
         _remember(self._known, _Known(instrument, one, since, until))
 
     def _bound(self, known: _Known, *, since: date | None = None, until: date | None = None) -> None:
         """Let a symbol's days begin or end where another instrument's end or begin."""
         self._connection.exec_driver_sql(
-            "UPDATE sec.instrument_symbol SET valid = valid * daterange(%s, %s)"
+            "UPDATE sec.instrument_symbol"
+            "   SET valid = valid * daterange(%s, %s), told = nullif(told * daterange(%s, %s), 'empty')"
             " WHERE instrument_id = %s AND vendor_id = %s AND symbol = %s"
             "   AND lower(valid) IS NOT DISTINCT FROM %s",
-            (since, until, known.instrument_id, self._vendor, known.listing.symbol, known.since),
+            (*(since, until) * 2, known.instrument_id, self._vendor, known.listing.symbol, known.since),
         )
 
     def _update(self, match: _Known, one: Listing) -> None:
@@ -225,16 +247,15 @@ class _Desk:
             " delisted_on = %s, updated_at = now() WHERE instrument_id = %s",
             (*_facts(one), match.instrument_id),
         )
+        first, end = one.listed_on, _after(one.delisted_on)
         self._connection.exec_driver_sql(
-            "UPDATE sec.instrument_symbol s SET vendor_ref = coalesce(%s, s.vendor_ref), valid = daterange("  # noqa: S608
-            f"   CASE WHEN {_neighbour('upper(o.valid) = lower(s.valid)')} THEN lower(s.valid) ELSE %s END,"
-            f"   CASE WHEN {_neighbour('lower(o.valid) = upper(s.valid)')} THEN upper(s.valid) ELSE %s END)"
+            "UPDATE sec.instrument_symbol s SET vendor_ref = coalesce(%s, s.vendor_ref),"  # noqa: S608
+            f" valid = {_between_neighbours('valid')}, told = {_between_neighbours('told')}"
             " WHERE s.instrument_id = %s AND s.vendor_id = %s AND s.symbol = %s"
             "   AND lower(s.valid) IS NOT DISTINCT FROM %s",
             (
                 one.vendor_ref,
-                one.listed_on,
-                _after(one.delisted_on),
+                *(first, end, first, end),
                 match.instrument_id,
                 self._vendor,
                 one.symbol,
@@ -250,23 +271,44 @@ class _Desk:
             " ORDER BY ex_date DESC LIMIT 1",
             (self._vendor, match.instrument_id, one.symbol),
         ).scalar_one_or_none()
-        day = told or self._today
-        if match.since is not None and day <= match.since:
-            day = match.since + timedelta(days=1)
+        day, seen = (_after_start(match, first) for first in (told or self._today, self._today))
+        if one.delisted_on is not None and seen > one.delisted_on:  # a name that is first seen after its end
+            seen = day
         self._connection.exec_driver_sql(
             "UPDATE sec.instrument_symbol SET valid = valid * daterange(NULL, %s)"
             " WHERE instrument_id = %s AND vendor_id = %s AND valid @> %s::date",
             (day, match.instrument_id, self._vendor, day),
         )
-        self._name(match.instrument_id, one, day, _after(one.delisted_on))
+        self._connection.exec_driver_sql(
+            "UPDATE sec.instrument_symbol SET told = told * daterange(NULL, %s)"
+            " WHERE instrument_id = %s AND vendor_id = %s AND told @> %s::date",
+            (seen, match.instrument_id, self._vendor, seen),
+        )
+        self._name(match.instrument_id, one, day, _after(one.delisted_on), told=seen)
 
 
-def _neighbour(meeting: str) -> str:
-    """The condition that a symbol ``s`` meets another of its instrument, or another bearer of the ticker."""
-    return (
-        "EXISTS (SELECT 1 FROM sec.instrument_symbol o WHERE o.vendor_id = s.vendor_id"  # noqa: S608
-        f" AND (o.instrument_id = s.instrument_id OR o.symbol = s.symbol) AND {meeting})"
-    )
+def _after_start(known: _Known, day: date) -> date:
+    """The day, or the second one of a symbol that begins later."""
+    return day if known.since is None or day > known.since else known.since + timedelta(days=1)
+
+
+def _between_neighbours(days: str) -> str:
+    """The days of a symbol ``s``: from listing to delisting, but where it meets a neighbour.
+
+    That is another name of its instrument, or another bearer of the ticker. A name that no listing tells of
+    stays untold.
+    """
+
+    def end(which: str, meeting: str) -> str:
+        return (
+            "CASE WHEN EXISTS (SELECT 1 FROM sec.instrument_symbol o WHERE o.vendor_id = s.vendor_id"  # noqa: S608
+            f" AND (o.instrument_id = s.instrument_id OR o.symbol = s.symbol) AND {meeting})"
+            f" THEN {which}(s.{days}) ELSE %s END"
+        )
+
+    first = end("lower", f"upper(o.{days}) = lower(s.{days})")
+    last = end("upper", f"lower(o.{days}) = upper(s.{days})")
+    return f"CASE WHEN s.{days} IS NOT NULL THEN daterange({first}, {last}) END"
 
 
 def _ensure_venues(connection: Connection, mics: set[str]) -> None:

@@ -66,8 +66,8 @@ def actions(wire: Wire, symbols: Sequence[str], since: date, until: date) -> lis
     """All actions of these symbols with an ex-date in ``[since, until]``, by ex-date, symbol and identity.
 
     Kinds without an ex-date take effect on their effective date, or else on the day they are processed. A
-    merger or a spin-off belongs to the share that ends or pays; a change of name to either of its two
-    symbols.
+    merger or a spin-off belongs to the share that ends or pays; a change of name to the new symbol, or to the
+    old one where the new one is not asked for.
 
     Raises:
         UpstreamError: an answer is no page of actions.
@@ -132,8 +132,8 @@ def parsed(group: str, raw: bytes, symbols: Sequence[str]) -> CorporateAction | 
             f"Alpaca told an action ({group}) without symbol, date or id.", code="BAD_ANSWER"
         ) from error
     kind = KINDS.get(group, "other")
-    if kind == "name_change" and subject not in symbols:
-        subject = str(told.get("new_symbol"))
+    if kind == "name_change" and told.get("new_symbol") in symbols:  # not who has the old one now
+        subject = str(told["new_symbol"])
     if subject not in symbols:
         return None
     try:

@@ -13,7 +13,7 @@ from qfund.errors import DataQualityError, NotFoundError, UsageError
 from qfund.market.actions import CorporateAction
 from qfund.market.sessions import sessions
 from qfund.store import Store
-from tests.support.stored import Shelf, flat
+from tests.support.stored import Shelf, flat, soon
 
 DAYS = [day.date() for day in sessions("XNYS", date(2024, 1, 2), date(2024, 1, 31))]
 
@@ -162,6 +162,15 @@ def test_a_spin_off_comes_with_its_factor_and_what_money_cannot_apply_is_told(sh
     assert spinoff.startswith(
         f"Not in the money: spinoff of B {DAYS[6]} (C); what was received has no stored"
     )
+
+
+def test_what_a_merger_ended_is_delisted_as_far_as_it_was_known(shelf: Shelf) -> None:
+    shelf.list("G")
+    shelf.write([flat("G", day, 10.0) for day in DAYS[:6]])
+    before = soon()
+    shelf.act(CorporateAction("G", "cash_merger", DAYS[6], other_symbol="Z"))
+    assert read(shelf.store, Query()).delisted == {"G": DAYS[6]}
+    assert read(shelf.store, Query(as_of=before)).delisted == {}
 
 
 def test_actions_beyond_the_last_bar_are_not_read(shelf: Shelf) -> None:

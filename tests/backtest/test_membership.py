@@ -114,6 +114,19 @@ def test_members_are_followed_through_a_change_of_name(shelf: Shelf) -> None:
     assert inside[:, 1].tolist() == [False] * 5 + [True] * (len(DAYS) - 5)
 
 
+def test_a_ticker_that_is_used_again_is_the_member_of_its_time(store: Store) -> None:
+    shelf = Shelf(store)
+    shelf.ids = securities.register(store, "acme", [Listing("S", "Sears", vendor_ref="1")])
+    shelf.write([flat("S", one, 10.0) for one in DAYS[:10]])
+    shelf.ids = securities.register(store, "acme", [Listing("S", "Sprint", vendor_ref="2")])
+    shelf.write([flat("S", one, 20.0) for one in DAYS[20:]])
+    universe(store, Member("S", None, DAYS[9]))
+    found = read(store, Query(universe="u", until=DAYS[9]))
+    assert found.raw.close["S"].tolist() == [10.0] * 10
+    with pytest.raises(NotFoundError):
+        read(store, Query(universe="u"))
+
+
 def test_only_members_of_the_period_are_read(shelf: Shelf) -> None:
     universe(shelf.store, Member("A", None, DAYS[9]), Member("B", DAYS[10]), Member("ZZZ"))
     assert read(shelf.store, Query(universe="u", until=DAYS[9])).raw.symbols == ("A",)

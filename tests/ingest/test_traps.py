@@ -17,6 +17,7 @@ from qfund.errors import ConfigError, DataQualityError, PartialError, UpstreamEr
 from qfund.ingest import ledger
 from qfund.market.actions import CorporateAction
 from qfund.store import coverage, securities, sources
+from qfund.store.actions import read_actions
 from qfund.store.bars import read_bars
 from qfund.testing import Clock, Instrument, Name, When, faults
 from tests.ingest.rig import (
@@ -473,3 +474,59 @@ def test_trap_6_a_rename_learned_by_the_run_itself_leaves_no_hole(store, fake, w
     assert errors(report) == ()
     (status,) = coverage.status(store)
     assert (missing(store), status.last) == (0, UNTIL)
+
+
+def test_a_run_takes_back_no_action_of_a_symbol_that_it_did_not_ask_for(store, fake, way):
+    """IBM is complete, so that only AAPL is asked for."""
+    fake.truth.act(CorporateAction("IBM", "dividend", date(2024, 3, 6), cash_amount=Decimal(1)))
+    ingest(store, way, symbols=("IBM",))
+    ingest(store, way, symbols=("AAPL", "IBM"))
+    assert len(read_actions(store, ["IBM"], since=SINCE, until=UNTIL)) == 1
+
+
+# --- spin-offs -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def parted(fake):
+    """One GEV for four GE on 2024-03-06."""
+    for symbol, since in (("GE", date(2024, 1, 2)), ("GEV", date(2024, 3, 6))):
+        fake.truth.add(Instrument(symbol, listed_on=since))
+        fake.truth.walk(symbol, "1d", since, UNTIL)
+    fake.truth.act(
+        CorporateAction(
+            "GE", "spinoff", date(2024, 3, 6), new_rate=Decimal(1), old_rate=Decimal(4), other_symbol="GEV"
+        )
+    )
+    return fake
+
+
+def carried(store):
+    """By what the closes of GE before the spin-off are multiplied, and by what they should be."""
+    (series,) = sources.sources(store, "1d")
+    raw, adjusted = (
+        read_bars(store, ["GE", "GEV"], series=series, since=SINCE, until=UNTIL, adjust=how)
+        for how in ("raw", "all")
+    )
+    factors = (adjusted.close["GE"] / raw.close["GE"]).round(12).tolist()
+    fitting = 1 - raw.close["GEV"].iloc[2] / 4 / raw.close["GE"].iloc[1]
+    return factors, [round(fitting, 12)] * 2 + [1.0] * 4
+
+
+def test_one_run_of_parent_and_child_adjusts_the_parent(store, parted, way):
+    ingest(store, way, symbols=("GE", "GEV"))
+    found, wanted = carried(store)
+    assert found == wanted
+
+
+def test_the_run_that_brings_the_child_adjusts_the_parent_stored_before(store, parted, way):
+    ingest(store, way, symbols=("GE",))
+    ingest(store, way, symbols=("GEV",))
+    found, wanted = carried(store)
+    assert found == wanted
+
+
+def test_chunks_of_a_session_each_adjust_the_parent_all_the_same(store, parted):
+    ingest(store, Way(parted, offers("1d", reread=0, sessions_per_request=1)), symbols=("GEV", "GE"))
+    found, wanted = carried(store)
+    assert found == wanted

@@ -11,7 +11,8 @@ import pytest
 from qfund.errors import DataQualityError
 from qfund.market.actions import KINDS, PRICED, CorporateAction, Factors
 from qfund.store import actions
-from tests.support.stored import ALWAYS, Shelf, at, flat, minute, soon
+from qfund.store.bars import write_bars
+from tests.support.stored import ALWAYS, Shelf, at, flat, minute, minute_table, soon
 
 D = [date(2024, 1, day) for day in (2, 3, 4, 5, 8)]
 
@@ -183,6 +184,24 @@ def test_a_dividend_factor_comes_from_minutes_when_there_are_no_daily_bars(store
     np.testing.assert_allclose(minutes.read("A", adjust="all").close["A"], [89.1, 99, 99], rtol=1e-15)
 
 
+def test_a_dividend_factor_comes_from_the_last_session_though_its_minutes_are_not_packed_yet(store):
+    minutes = Shelf(store, timeframe="1m")
+    minutes.write([minute("A", at(2024, 1, 2, 20, 59), 50)])
+    table = minute_table([minute("A", at(2024, 1, 3, 20, 58), 90), minute("A", at(2024, 1, 3, 20, 59), 100)])
+    with store.transaction() as conn:
+        write_bars(conn, minutes.series, table, minutes.ids, ingest_run_id=1, unfinished={D[1]})
+    minutes.act(dividend(D[2], "1"))
+    np.testing.assert_allclose(minutes.read("A", adjust="all").close["A"], [49.5, 89.1, 99], rtol=1e-15)
+
+
+def test_a_dividend_factor_comes_from_the_nearest_session_whatever_its_bars_are(shelf, store):
+    """The daily bars end days before the ex-date, the minutes go on."""
+    minutes = Shelf(store, timeframe="1m")
+    minutes.write([minute("A", at(2024, 1, 9, 20, 59), 100)])
+    shelf.act(dividend(date(2024, 1, 10), "1"))
+    np.testing.assert_allclose(shelf.read("A", adjust="all").close["A"].iloc[-1], 49.5, rtol=1e-15)
+
+
 def test_actions_come_back_as_they_went_in(shelf):
     given = [
         split(D[2], "2", "1", vendor_ref="s-1", known_at=at(2024, 1, 1)),
@@ -278,6 +297,12 @@ def test_a_spin_off_waits_for_the_prices_of_what_is_received_and_says_so(parted)
     assert actions.unapplied(parted.store, "acme", today=D[4]) == []
     # What the store could have answered while it waited is still its answer for that moment.
     assert parted.read("A", adjust="all", as_of=waited).close["A"].tolist() == [100, 100, 90, 90]
+
+
+def test_whoever_brings_the_bars_of_what_is_received_brings_the_factor(parted):
+    parted.act(spinoff(D[2], "1", "4"))
+    parted.write([flat("B", D[2], 40)])
+    assert parted.read("A", adjust="all").close["A"].tolist() == [90, 90, 90, 90]
 
 
 def test_what_is_received_must_trade_within_fifteen_days(parted):

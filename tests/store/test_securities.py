@@ -13,7 +13,7 @@ from qfund.errors import DataQualityError, NotFoundError
 from qfund.market.actions import CorporateAction
 from qfund.market.instruments import Listing, Status
 from qfund.store import actions, securities
-from qfund.store.symbols import SymbolSpan
+from qfund.store.symbols import SymbolSpan, bearer_by, bearers
 from tests.support.stored import Shelf, flat, soon
 
 APPLE = Listing("AAPL", "Apple", listed_on=date(1980, 12, 12))
@@ -205,6 +205,41 @@ def test_fb_becomes_meta_mid_range_and_stays_one_instrument_with_continuous_bars
     assert securities.symbols_on(store, "acme", [number], date(2012, 5, 18)) == {number: "FB"}
 
 
+EVER = (date(2000, 1, 1), date(2099, 12, 31))
+
+
+@pytest.mark.parametrize("listed", [("FB",), ("META",), ("FB", "META")], ids=str)
+def test_a_change_of_name_that_is_taken_back_leaves_the_names_as_the_listings_told_them(store, listed):
+    shelf = Shelf(store)
+    for symbol in listed:
+        shelf.ids |= securities.register(store, "acme", [Listing(symbol, "Facebook", vendor_ref="meta")])
+    number = shelf.ids[listed[0]]
+    before = names(store, number)
+    shelf.act(rename(RENAMED))
+    assert names(store, number) == TWO_NAMES
+    shelf.act(whole=EVER)
+    assert names(store, number) == before
+
+
+def test_a_rename_that_was_dated_by_a_change_taken_back_since_is_that_of_the_day_it_was_seen(store):
+    shelf = Shelf(store)
+    shelf.ids = securities.register(store, "acme", [Listing("FB", "Facebook", vendor_ref="meta")])
+    shelf.act(rename(RENAMED))
+    shelf.ids = securities.register(store, "acme", [Listing("META", "Meta", vendor_ref="meta")])
+    securities.register(store, "acme", [Listing("MVRS", "Meta", vendor_ref="meta")])
+    shelf.act(whole=EVER)
+    assert [symbol for symbol, _, _ in names(store, shelf.ids["META"])] == ["FB", "MVRS"]
+    assert names(store, shelf.ids["META"])[1][1] == today(store)
+
+
+def test_a_change_of_name_that_moves_to_another_day_moves_the_names(store):
+    shelf = Shelf(store)
+    shelf.ids = securities.register(store, "acme", [Listing("META", "Meta", vendor_ref="meta")])
+    shelf.act(rename(date(2022, 1, 31), vendor_ref="n-1"))
+    shelf.act(rename(RENAMED, vendor_ref="n-1"))
+    assert names(store, shelf.ids["META"]) == TWO_NAMES
+
+
 def test_registering_an_old_name_again_is_no_rename_back(store):
     shelf = Shelf(store)
     shelf.ids = securities.register(store, "acme", [Listing("FB", "Facebook", vendor_ref="meta")])
@@ -230,6 +265,39 @@ def test_a_ticker_used_again_by_another_reference_is_another_instrument_though_n
     assert new != old
     assert securities.instruments(store, ["S"]) == {"S": new}
     assert securities.instruments(store, ["S"], on=date(2000, 1, 3)) == {"S": old}
+
+
+def test_a_ticker_used_again_though_nobody_gives_dates_changed_hands_after_the_last_bar(store):
+    shelf = Shelf(store)
+    shelf.ids = securities.register(store, "acme", [Listing("S", "Sears", vendor_ref="1")])
+    shelf.write([flat("S", date(2018, 10, 23), 1)])
+    old = shelf.ids["S"]
+    new = securities.register(store, "acme", [Listing("S", "Sprint", vendor_ref="2")])["S"]
+    assert names(store, old) == [("S", date(2010, 1, 1), date(2018, 10, 23))]
+    assert names(store, new) == [("S", date(2018, 10, 24), date(2029, 12, 31))]
+
+
+def test_who_takes_a_name_that_another_gave_up_has_it_from_then_on(store):
+    shelf = Shelf(store)
+    shelf.ids = securities.register(store, "acme", [Listing("META", "Meta", vendor_ref="meta")])
+    shelf.act(rename(RENAMED))
+    fund = securities.register(store, "acme", [Listing("FB", "a fund", vendor_ref="fund")])["FB"]
+    assert names(store, fund) == [("FB", RENAMED, date(2029, 12, 31))]
+
+
+def test_a_symbol_means_who_bore_it_last_by_a_day_else_who_bore_it_next(store):
+    one = Listing("S", "Sears", listed_on=date(1990, 1, 2), delisted_on=date(2005, 3, 24))
+    two = Listing("S", "Sprint", listed_on=date(2005, 8, 15), delisted_on=date(2020, 4, 1))
+    old = securities.register(store, "acme", [one])["S"]
+    new = securities.register(store, "acme", [two])["S"]
+    days = {date(1980, 1, 2): old, date(2000, 1, 3): old, date(2005, 5, 2): old}
+    days |= {date(2005, 8, 15): new, date(2024, 1, 2): new}
+    for day, number in days.items():
+        assert securities.instruments(store, ["S"], vendor="acme", by=day) == {"S": number}
+        assert bearer_by(bearers(store, "acme", ["S"]), "S", day) == number
+    assert securities.instruments(store, ["S"], vendor="acme") == {"S": new}
+    assert bearer_by(bearers(store, "acme", ["S"]), "S", None) == new
+    assert bearer_by([], "S", None) is None
 
 
 def test_a_ticker_used_again_from_a_known_day_ends_the_old_bearer_there(store):

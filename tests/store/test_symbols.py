@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, timedelta
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qfund.store.symbols import Naming, renamed
+from qfund.store.symbols import Naming, dated, renamed
 
 START = date(2020, 1, 1)
 DAYS = [START + timedelta(days=n) for n in range(40)]
@@ -72,6 +73,25 @@ def test_from_any_name_that_was_known_first_all_changes_lead_to_the_truth(histor
         assert names == truth
         for day, before, after in changes:  # told again, they change nothing
             assert renamed(names, day, before, after) == names
+
+
+@given(histories())
+def test_of_one_name_that_is_told_all_changes_make_the_truth(history):
+    """Also where the listings lag behind and tell an old one."""
+    truth, changes = history
+    for known in truth:
+        names = dated([Naming(known.symbol, None, None, told=(None, None))], changes)
+        assert [replace(one, told=None) for one in names] == truth
+        assert [one.symbol for one in names if one.told is not None] == [known.symbol]
+
+
+def test_a_name_that_somebody_else_gave_up_before_stays():
+    """META was a fund's, which is METV since; then FB took it."""
+    changes = [(DAYS[3], "META", "METV"), (DAYS[9], "FB", "META")]
+    assert dated([Naming("META", None, None)], changes) == [
+        Naming("FB", None, DAYS[9]),
+        Naming("META", DAYS[9], None),
+    ]
 
 
 @given(histories(), st.randoms())
