@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import Literal
 
 import pyarrow as pa
@@ -95,7 +96,7 @@ class Kept:
     said: tuple[str, ...] = ()
     rejects: pa.Table | None = None
 
-    @property
+    @cached_property
     def total(self) -> Tally:
         """All symbols together."""
         return sum(self.tallies.values(), Tally())

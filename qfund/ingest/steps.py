@@ -12,6 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
+from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
@@ -20,7 +21,7 @@ from qfund.errors import BadRequestError, UpstreamError
 from qfund.ingest.check import Checked, check, conformed
 from qfund.ingest.judging import judged
 from qfund.ingest.look import last_sessions
-from qfund.ingest.plan import Facts, FetchSpan, Span, spans_of, within
+from qfund.ingest.plan import Facts, FetchSpan, Span, SymbolFacts, spans_of, within
 from qfund.ingest.report import Kept, Report, Tally
 from qfund.market.actions import CorporateAction
 from qfund.store import Store, coverage, quarantine, repairs
@@ -75,15 +76,28 @@ class Target:
 
     def instruments(self, step: FetchSpan) -> dict[str, int]:
         """Symbol → instrument number, as the symbols are meant during a step."""
-        wanted = set(step.symbols)
         return {
             one.symbol: one.instrument
-            for one in self.facts.symbols
-            if one.symbol in wanted
-            and one.instrument is not None
+            for one in self._named(step)
+            if one.instrument is not None
             and (one.listed_on is None or one.listed_on <= step.until)
             and (one.delisted_on is None or step.since <= one.delisted_on)
         }
+
+    def asked_before(self, step: FetchSpan, days: tuple[date, ...]) -> bool:
+        """Whether any of the step's symbols was answered on any of these days before."""
+        return any(one.covered and within(days, one.covered).any() for one in self._named(step))
+
+    def _named(self, step: FetchSpan) -> Iterator[SymbolFacts]:
+        return (one for symbol in step.symbols for one in self._by_symbol.get(symbol, ()))
+
+    @cached_property
+    def _by_symbol(self) -> Mapping[str, Sequence[SymbolFacts]]:
+        """A symbol that was used again stands for several instruments."""
+        found: dict[str, list[SymbolFacts]] = defaultdict(list)
+        for one in self.facts.symbols:
+            found[one.symbol].append(one)
+        return found
 
 
 def ask(
@@ -174,7 +188,7 @@ def commit(target: Target, step: FetchSpan, answer: Answer, report: Report) -> K
     ids = target.instruments(step)
     actions = _actions_of(target, step)
     with target.store.transaction() as connection:
-        again = any(within(days, one.covered).any() for one in target.facts.symbols if one.symbol in ids)
+        again = target.asked_before(step, days)
         seen = judged(
             connection,
             target.series,

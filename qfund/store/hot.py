@@ -36,6 +36,8 @@ def stored(cursor: Any, series: Series, groups: np.ndarray) -> Minutes:
 
 def bars_of(table: pa.Table | pa.RecordBatch) -> Minutes:
     """Rows of :data:`COLUMNS` as bars, in their order."""
+    if not table.num_rows:
+        return packed.NO_BARS
     return Minutes(
         ids=packed.plain(table.column("instrument_id")),
         days=packed.plain(table.column("session").cast(pa.int32())),

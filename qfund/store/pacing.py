@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +24,7 @@ from qfund.errors import TimeoutExpiredError, UpstreamError
 from qfund.store.faults import translated
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection, Engine
+    from sqlalchemy import Engine
 
     from qfund.store.database import Store
 
@@ -222,29 +222,37 @@ class SharedPace:
         return {"requests": requests, "seconds": seconds, "every": spacing.every, "slack": spacing.slack}
 
     def _ask(self, statement: str) -> Any:
-        return self._run(
-            lambda connection: connection.exec_driver_sql(statement, {"account": self._account}).one()
-        )
+        """The one row that a statement returns."""
+        return self._run(statement, {}, answers=True)
 
     def _do(self, statement: str, **values: float) -> None:
-        self._run(
-            lambda connection: connection.exec_driver_sql(statement, {"account": self._account, **values})
-        )
+        self._run(statement, values, answers=False)
 
-    def _run(self, work: Callable[[Connection], Any]) -> Any:
+    def _run(self, statement: str, values: Mapping[str, float], *, answers: bool) -> Any:
         """Do it, once more on a new connection when the old one was lost in the meantime."""
-        from sqlalchemy.exc import DBAPIError
+        import psycopg2
 
         password = self._engine.url.password
         with translated(secret=None if password is None else str(password)):
             try:
-                with self._engine.connect() as connection:
-                    return work(connection)
-            except DBAPIError as error:
-                if not error.connection_invalidated:
+                return self._once(statement, values, answers=answers)
+            except psycopg2.Error as error:
+                if not self._engine.dialect.is_disconnect(error, None, None):
                     raise
-            with self._engine.connect() as connection:
-                return work(connection)
+            return self._once(statement, values, answers=answers)
+
+    def _once(self, statement: str, values: Mapping[str, float], *, answers: bool) -> Any:
+        """One statement, past the layers of SQLAlchemy, which take longer than the database itself."""
+        connection = self._engine.raw_connection()
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute(statement, {"account": self._account, **values})
+                return cursor.fetchone() if answers else None
+        except BaseException:
+            connection.invalidate()  # whatever happened to it, nobody gets it again
+            raise
+        finally:
+            connection.close()
 
 
 def _engine(store: Store) -> Engine:

@@ -86,6 +86,17 @@ class Minutes:
         return replace(self, held=np.repeat(first, np.diff(np.append(starts, len(self)))))
 
 
+NO_BARS = Minutes(
+    np.empty(0, np.int32),
+    np.empty(0, np.int32),
+    np.empty(0, np.int64),
+    np.empty((5, 0)),
+    np.empty(0, np.int64),
+    np.empty(0, np.int32),
+)
+"""What is found where nothing is stored."""
+
+
 def joined(one: Minutes, other: Minutes) -> Minutes:
     """Both, one after the other; not sorted."""
     return Minutes(
@@ -257,6 +268,8 @@ def unpacked(table: pa.Table | pa.RecordBatch) -> tuple[Minutes, np.ndarray]:
     Returns:
         The bars, and the opens in minutes since 1970-01-01.
     """
+    if not table.num_rows:
+        return NO_BARS, np.empty(0, np.int64)
     opens = plain(table.column("session_open").cast(_INSTANT).cast(pa.int64())) // MINUTE
     packed = _one(table.column("minute"))
     lengths = plain(packed.value_lengths())
