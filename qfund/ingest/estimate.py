@@ -111,9 +111,10 @@ def _lookups(plan: Plan, offer: Offer, limits: Capabilities) -> int:
     fresh = {one.symbol for one in facts.symbols} - known
     renewed = known if fresh or plan.missing else ()
     whole = 1 if limits.small else 0
-    # Who bore a new symbol on a past day is asked of the changes of name.
-    past = 0 if limits.small or facts.asked[1] >= facts.offered[1] else len(fresh)
-    changes = -(-past // limits.symbols_per_request) if offer.market == "us_equity" else 0
+    # Changes of name tell what became of an unknown symbol, and who bore a new one on a past day.
+    past = len(facts.unknown) + (len(fresh) if facts.asked[1] < facts.offered[1] else 0)
+    told = offer.market == "us_equity" and not limits.small
+    changes = -(-past // limits.symbols_per_request) if told else 0
     return whole + changes + offer.lookups(len(fresh) + len(facts.unknown)) + offer.lookups(len(renewed))
 
 

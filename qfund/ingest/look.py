@@ -104,11 +104,13 @@ class Remembered:
         return [one for symbol in dict.fromkeys(symbols) for one in self._known[symbol]]
 
     def actions(self, symbols: Sequence[str], since: date, until: date) -> list[CorporateAction]:
-        """See `Vendor.actions`."""
-        key = (tuple(symbols), since, until)
-        if key not in self._actions:
-            self._actions[key] = self._vendor.actions(symbols, since, until)
-        return self._actions[key]
+        """See `Vendor.actions`; those of a span within one that was asked for are known."""
+        names = tuple(symbols)
+        for (asked, first, last), told in self._actions.items():
+            if asked == names and first <= since and until <= last:
+                return [one for one in told if since <= one.ex_date <= until]
+        self._actions[names, since, until] = told = self._vendor.actions(symbols, since, until)
+        return told
 
 
 def look(store: Store, vendor: Vendor, wish: Wish, *, now: datetime, closely: bool = False) -> Facts:
