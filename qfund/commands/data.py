@@ -259,7 +259,7 @@ def _namesakes(store: Store, vendor: str, symbol: str, number: int) -> list[str]
     names = symbols.dated_names(store, vendor, [number]).get(number, [])
     if names and names[-1].symbol != symbol:
         notes.append(f"{symbol} is {names[-1].symbol} since {names[-1].since}.")
-    for other, naming in symbols.bearers(store, vendor, [symbol]):
+    for other, naming in symbols.bearers(store, vendor, [symbol]).get(symbol, ()):
         if other != number and naming.last is not None:
             then = f"qfund data show {symbol} --until {naming.last}"
             notes.append(f"Until {naming.last} {symbol} was another share: {then}")

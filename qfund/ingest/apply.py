@@ -177,7 +177,8 @@ class Ingest:
         facts = made.seen
         if not made.missing and all(one.instrument is not None for one in facts.symbols):
             return facts
-        facts = self._look()
+        if any(one.instrument is None for one in facts.symbols):
+            facts = self._look()
         symbols = tuple(dict.fromkeys(one.symbol for one in facts.symbols))
         securities.register(
             self._store,

@@ -97,7 +97,7 @@ def _stored(
 ) -> tuple[dict[str, Listing], dict[str, int]]:
     """Symbol → listing, of those that the store knows; symbol of a listing → instrument number."""
     found = securities.listings(store, symbols, vendor.name)
-    bore = bearers(store, vendor.name, symbols) if found else []
+    bore = bearers(store, vendor.name, symbols) if found else {}
     known, numbers = {}, {}
     for symbol in symbols:
         number = bearer_by(bore, symbol, wish.day_of(symbol))

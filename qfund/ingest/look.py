@@ -99,8 +99,9 @@ class Remembered:
             return self._all
         fresh = [symbol for symbol in dict.fromkeys(symbols) if symbol not in self._known]
         if fresh:
-            told = self._vendor.listings(fresh)
-            self._known |= {symbol: [one for one in told if one.symbol == symbol] for symbol in fresh}
+            self._known |= {symbol: [] for symbol in fresh}
+            for one in self._vendor.listings(fresh):
+                self._known[one.symbol].append(one)
         return [one for symbol in dict.fromkeys(symbols) for one in self._known[symbol]]
 
     def actions(self, symbols: Sequence[str], since: date, until: date) -> list[CorporateAction]:

@@ -17,6 +17,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -245,7 +246,7 @@ class SharedPace:
         """One statement, past the layers of SQLAlchemy, which take longer than the database itself."""
         connection = self._engine.raw_connection()
         try:
-            with connection.cursor() as cursor:
+            with closing(connection.cursor()) as cursor:
                 cursor.execute(statement, {"account": self._account, **values})
                 return cursor.fetchone() if answers else None
         except BaseException:

@@ -8,7 +8,8 @@ leaves no trace. What would give one symbol two bearers on a day is left as it i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
@@ -108,8 +109,12 @@ def symbols_on(store: Store, vendor: str, instruments: Sequence[int], day: date)
     return {one.instrument_id: one.symbol for one in symbol_spans(store, vendor, instruments, day, day)}
 
 
-def bearers(store: Store, vendor: str, symbols: Sequence[str]) -> list[tuple[int, Naming]]:
-    """Who bore some symbols of a vendor, and when; by symbol, then day."""
+Bearers = Mapping[str, Sequence[tuple[int, Naming]]]
+"""Symbol → the instruments that bore it, and when; by day."""
+
+
+def bearers(store: Store, vendor: str, symbols: Sequence[str]) -> Bearers:
+    """Who bore some symbols of a vendor, and when; without those that nobody bore."""
     with translated(), store.sql.connect() as connection:
         rows = connection.exec_driver_sql(
             "SELECT s.instrument_id, s.symbol, lower(s.valid), upper(s.valid), s.vendor_ref"
@@ -118,26 +123,27 @@ def bearers(store: Store, vendor: str, symbols: Sequence[str]) -> list[tuple[int
             " ORDER BY s.symbol, lower(s.valid) NULLS FIRST",
             (vendor, list(symbols)),
         ).all()
-    return [(row[0], Naming(*row[1:])) for row in rows]
+    found: dict[str, list[tuple[int, Naming]]] = defaultdict(list)
+    for row in rows:
+        found[row[1]].append((row[0], Naming(*row[1:])))
+    return found
 
 
-def bearer_during(
-    known: Sequence[tuple[int, Naming]], symbol: str, since: date | None, until: date | None
-) -> int | None:
+def bearer_during(known: Bearers, symbol: str, since: date | None, until: date | None) -> int | None:
     """The last instrument that bore a symbol within a span of days (inclusive, None for no bound)."""
-    fitting = [number for number, one in known if one.symbol == symbol and one.within(since, until)]
+    fitting = [number for number, one in known.get(symbol, ()) if one.within(since, until)]
     return fitting[-1] if fitting else None
 
 
-def bearer_by(known: Sequence[tuple[int, Naming]], symbol: str, day: date | None) -> int | None:
+def bearer_by(known: Bearers, symbol: str, day: date | None) -> int | None:
     """The last instrument that bore a symbol by a day (None: by now), else the first one that bore it after.
 
     Args:
-        known: by day, see `bearers`.
+        known: see `bearers`.
         symbol: the symbol.
         day: the day.
     """
-    bore = [(number, one) for number, one in known if one.symbol == symbol]
+    bore = known.get(symbol, ())
     by_then = [number for number, one in bore if _first(one) <= (day or date.max)]
     return by_then[-1] if by_then else bore[0][0] if bore else None
 

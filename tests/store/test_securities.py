@@ -297,7 +297,7 @@ def test_a_symbol_means_who_bore_it_last_by_a_day_else_who_bore_it_next(store):
         assert bearer_by(bearers(store, "acme", ["S"]), "S", day) == number
     assert securities.instruments(store, ["S"], vendor="acme") == {"S": new}
     assert bearer_by(bearers(store, "acme", ["S"]), "S", None) == new
-    assert bearer_by([], "S", None) is None
+    assert bearer_by({}, "S", None) is None
 
 
 def test_a_ticker_used_again_from_a_known_day_ends_the_old_bearer_there(store):
