@@ -177,7 +177,8 @@ class Ingest:
         facts = made.seen
         if not made.missing and all(one.instrument is not None for one in facts.symbols):
             return facts
-        if any(one.instrument is None for one in facts.symbols):
+        fresh = any(one.instrument is None for one in facts.symbols)
+        if fresh:
             facts = self._look()
         symbols = tuple(dict.fromkeys(one.symbol for one in facts.symbols))
         securities.register(
@@ -186,7 +187,7 @@ class Ingest:
             self._vendor.listings(symbols),  # names change, and shares are delisted
             terms=self._vendor.capabilities.terms,
         )
-        return self._look()
+        return self._look() if fresh else facts  # what became of the others is seen once they are claimed
 
     def _series(self) -> Series:
         offer = self._offer
