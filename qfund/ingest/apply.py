@@ -177,17 +177,17 @@ class Ingest:
         facts = made.seen
         if not made.missing and all(one.instrument is not None for one in facts.symbols):
             return facts
-        fresh = any(one.instrument is None for one in facts.symbols)
-        if fresh:
+        if any(one.instrument is None for one in facts.symbols):
             facts = self._look()
         symbols = tuple(dict.fromkeys(one.symbol for one in facts.symbols))
-        securities.register(
+        ids = securities.register(
             self._store,
             self._vendor.name,
             self._vendor.listings(symbols),  # names change, and shares are delisted
             terms=self._vendor.capabilities.terms,
         )
-        return self._look() if fresh else facts  # what became of the others is seen once they are claimed
+        known = {one.instrument for one in facts.symbols}
+        return facts if known.issuperset(ids.values()) else self._look()  # see also once they are claimed
 
     def _series(self) -> Series:
         offer = self._offer
