@@ -12,8 +12,7 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python;
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
-# One more than there are processors: many tests wait for a clock or for a process.
-WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
+WORKERS ?= auto
 
 .PHONY: demo test check fix lock bench wheel clean specifications
 .DEFAULT_GOAL := check

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 import pytest
 
 from qfund.store import Store, open_store
-from tests.support.databases import Server, running_server
+from tests.support.databases import Server, quick_folder, running_server
 
 
 @pytest.fixture(scope="session")
-def pg_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def pg_server() -> Iterator[Server]:
     """The embedded server of this test process."""
-    with running_server(tmp_path_factory.mktemp("home")) as server:
+    with quick_folder() as folder, running_server(folder / "home") as server:
         yield server
 
 
