@@ -84,7 +84,14 @@ def ingest(
         typer.Option("--reread", metavar="N", min=0, help="Read the last N sessions again."),
     ] = None,
     jobs: Annotated[
-        int | None, typer.Option("--jobs", "-j", metavar="N", min=1, help="How many requests at a time.")
+        int | None,
+        typer.Option(
+            "--jobs",
+            "-j",
+            metavar="N",
+            min=1,
+            help="How many requests at a time; 4 unless given, at the most what the vendor allows.",
+        ),
     ] = None,
     max_requests: Annotated[
         int | None,
