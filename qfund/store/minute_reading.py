@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from qfund.market.bars import FIELDS
 from qfund.store import hot, packed
-from qfund.store.packed import ARRAYS, MINUTE, Minutes, plain
+from qfund.store.packed import ARRAYS, MINUTE, SENT, Minutes, plain
 from qfund.store.reading import Block, Selection, time_index
 
 _INSTANT = pa.timestamp("us", tz="UTC")
@@ -109,9 +109,11 @@ def _board(cursor: Any, wanted: Selection) -> _Board:
 
 
 def _packed_query(wanted: Selection) -> str:
-    columns = ", ".join(f"b.{name}" for name in ("instrument_id", "session", "session_open", *ARRAYS))
     if wanted.as_of is None:
-        return f"SELECT {columns} FROM sec.bar_1m_day b WHERE {wanted.where('b')}"  # noqa: S608
+        return (
+            f"SELECT b.instrument_id, b.session, b.session_open, {SENT}"  # noqa: S608 - our own names
+            f" FROM sec.bar_1m_day b WHERE {wanted.where('b')}"
+        )
     # Revisions hold plain values only.
     old = {"stored_at": "b.stored_at"}
     for name in ("session_open", "minute", "held", *FIELDS):

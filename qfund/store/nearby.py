@@ -59,10 +59,10 @@ def _minutes_within(conn: Any, series: Series, ids: Mapping[str, int], since: da
         f"WHERE b.source_id = {series.source_id} AND b.instrument_id = ANY ('{_array(ids)}'::integer[])"
         f" AND b.session BETWEEN '{since}' AND '{until}'"
     )
-    heads = ("instrument_id", "session", "session_open", *packed.ARRAYS)
     with translated(), conn.cursor() as cursor:
         cursor.execute(
-            f"SELECT {', '.join(f'b.{name}' for name in heads)} FROM sec.bar_1m_day b {where}"  # noqa: S608
+            f"SELECT b.instrument_id, b.session, b.session_open, {packed.SENT}"  # noqa: S608 - our own names
+            f" FROM sec.bar_1m_day b {where}"
             " ORDER BY b.instrument_id, b.session"
         )
         found, _ = packed.unpacked(cursor.fetch_arrow_table())
