@@ -303,7 +303,7 @@ def _listed(table: pa.Table | pa.RecordBatch) -> pa.Table:
 def _received(sent: pa.BinaryArray, element: np.dtype) -> pa.ListArray:
     """Arrays in PostgreSQL's binary form (``array_send`` in its arrayfuncs.c) as lists.
 
-    Each has one dimension and no null in it, as the table's checks say.
+    Each has one dimension and no null in it: that is how they are written.
     """
     _, offsets, data = sent.buffers()
     starts = np.frombuffer(offsets, np.int32)[sent.offset : sent.offset + len(sent) + 1]
