@@ -111,6 +111,8 @@ def nothing(plan: Plan, empty: Mapping[str, int], rows: Account | None = None) -
     verb = "is" if len(names) == 1 else "are"
     hint = "qfund data status"
     said = f"Nothing to fetch: {told} {verb} complete from {since} to {until}."
+    if not plan.seen.sessions:
+        said = f"Nothing to fetch: no session from {since} to {until} is over."
     if empty:
         count = sum(empty.values())
         are = "session is" if count == 1 else "sessions are"

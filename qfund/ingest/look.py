@@ -134,11 +134,11 @@ def look(store: Store, vendor: Vendor, wish: Wish, *, now: datetime, closely: bo
     offer = offered(vendor, wish)
     last, going_on = last_sessions(offer, now)
     span = (offer.first, offer.last or last)
-    asked = _asked(vendor, offer, wish, span, going_on)
-    known = listed(store, vendor, wish, asked=(asked[0], span[1]), closely=closely)
-    symbols = tuple(_symbol_facts(store, vendor, offer, known, asked))
     # Later sessions have begun nowhere yet, whatever a file holds.
     tomorrow = (now + timedelta(days=1)).date()
+    asked = _asked(vendor, offer, wish, span, going_on=going_on, tomorrow=tomorrow)
+    known = listed(store, vendor, wish, asked=(asked[0], span[1]), closely=closely)
+    symbols = tuple(_symbol_facts(store, vendor, offer, known, asked))
     first, until = max(asked[0], span[0]), min(asked[1], span[1], tomorrow)
     days = sessions.sessions(offer.calendar, first, until)
     facts = Facts(
@@ -152,14 +152,14 @@ def look(store: Store, vendor: Vendor, wish: Wish, *, now: datetime, closely: bo
         symbols_per_request=vendor.capabilities.symbols_per_request,
         sessions_per_request=offer.sessions_per_request,
         bars_per_session=_bars_per_session(offer, min(span[1], tomorrow)),
-        recent=_recent(offer, span[1], offer.reread if wish.reread is None else wish.reread),
+        recent=_recent(offer, span[1], wish.reread),
         going_on=going_on if going_on is not None and asked[0] <= going_on <= asked[1] else None,
         open_ended=offer.last is None or offer.last > tomorrow,
         refresh=wish.refresh,
         unknown=known.unknown,
         renamed=known.renamed,
     )
-    _refuse_hopeless(facts)
+    _refuse_hopeless(facts, goes_on=offer.last is None)
     return facts
 
 
@@ -247,9 +247,10 @@ def _bars_per_session(offer: Offer, day: date) -> int:
     return int(max(lengths, default=EXTENDED_MINUTES))
 
 
-def _recent(offer: Offer, last: date, reread: int) -> date | None:
-    """The first of the last sessions that are read again."""
-    if not reread or offer.last is not None:
+def _recent(offer: Offer, last: date, wished: int | None) -> date | None:
+    """The first of the last sessions that are read again: as wished, else as the vendor's offer says."""
+    reread = offer.reread if wished is None else wished
+    if not reread:
         return None
     days = sessions.sessions(offer.calendar, last - LONGEST_CLOSURE - timedelta(days=2 * reread), last)
     return days[-min(reread, len(days))].date() if len(days) else None
@@ -273,8 +274,13 @@ def last_covered(store: Store, vendor: Vendor, wish: Wish) -> date:
     return min(one.covered[-1][1] for one in found)
 
 
-def _asked(vendor: Vendor, offer: Offer, wish: Wish, span: Span, going_on: date | None) -> Span:
-    """The dates asked for, both given; refused when the vendor has nothing there."""
+def _asked(
+    vendor: Vendor, offer: Offer, wish: Wish, span: Span, *, going_on: date | None, tomorrow: date
+) -> Span:
+    """The dates asked for, both given; refused when the vendor has nothing there.
+
+    Days since the last session of a vendor that goes on are no mistake: cron asks on holidays too.
+    """
     if wish.since is None and not vendor.capabilities.small:
         raise UsageError(
             f"{vendor.name} has bars since {span[0]}: say since when you want them.",
@@ -282,9 +288,10 @@ def _asked(vendor: Vendor, offer: Offer, wish: Wish, span: Span, going_on: date 
             code="SINCE_REQUIRED",
         )
     last = going_on or span[1]
-    since, until = wish.since or span[0], wish.until or last
+    since = wish.since or span[0]
+    until = wish.until or max(last, since)
     name = f"{vendor.name} has {offer.timeframe} bars from {span[0]} to {span[1]}"
-    if wish.since and since > last:
+    if wish.since and since > (tomorrow if offer.last is None else last):
         raise UsageError(
             f"{name}, so there is nothing since {since}.",
             fix=f"--since {span[0]}",
@@ -301,12 +308,18 @@ def _asked(vendor: Vendor, offer: Offer, wish: Wish, span: Span, going_on: date 
     return since, until
 
 
-def _refuse_hopeless(facts: Facts) -> None:
-    """Refuse a span in which no session of any symbol can exist."""
+def _refuse_hopeless(facts: Facts, *, goes_on: bool) -> None:
+    """Refuse a span in which no session of any symbol can exist.
+
+    A vendor that goes on has none on closed days, which is no fault: cron asks on holidays too. What has an
+    end, such as a file, has bars that would never be read.
+    """
     if facts.going_on or any(expected(facts, symbol).any() for symbol in facts.symbols):
         return
     since, until = facts.asked
     if not facts.sessions:
+        if goes_on:
+            return
         raise DataQualityError(
             f"The exchange has no session from {since} to {until}.",
             fix="choose a longer span",

@@ -133,7 +133,7 @@ def ask(
     none = unfit_schema(offer.timeframe).empty_table()
     unfit = [none, *(page.unfit for page in pages if page.unfit is not None)]
     over = last_sessions(offer, now)[0]
-    final = over if offer.last is None else min(over, offer.last)
+    final = over if offer.last is None else min(over, offer.whole or offer.last)
     return Answer(checked, pa.concat_tables(unfit, promote_options="default"), len(pages), final)
 
 

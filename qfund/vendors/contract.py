@@ -61,6 +61,8 @@ class Offer:
         feed: where the prices come from (``sip``, ``iex``, ``synthetic``); part of the series' identity.
         first: first session the vendor has.
         last: last session the vendor has; None when it goes on until today.
+        whole: last session of which it has all there will be, where that is not ``last``; later ones are
+            stored and asked for again.
         sessions_per_request: most sessions that one request may span.
         basis: ``raw``, or what the vendor has already adjusted for.
         hours: the hours of the day that the bars cover.
@@ -97,6 +99,7 @@ class Offer:
     bar_bytes: int = 103
     pages_are_windows: bool = False
     looked_up_alone: int | None = 0
+    whole: date | None = None
 
     def lookups(self, symbols: int) -> int:
         """Requests that `Vendor.listings` needs for so many symbols."""

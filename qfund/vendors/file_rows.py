@@ -18,7 +18,7 @@ from pyarrow import compute
 
 from qfund.errors import UsageError
 from qfund.market.bars import FIELDS, Timeframe
-from qfund.market.hours import Hours, Windows, windows
+from qfund.market.hours import MINUTE, Hours, Windows, windows
 from qfund.market.sessions import zone
 from qfund.vendors import file_reading, file_times
 from qfund.vendors.contract import BarRequest, Page, schema, unfit_schema
@@ -54,6 +54,20 @@ class FileBars:
     def last(self) -> date:
         """The latest day."""
         return cast("date", self.days.max().item())
+
+    def whole(self, calendar: str, hours: Hours, now: datetime) -> date:
+        """The last day of minutes that is over in the file: its latest, unless that ends before its session.
+
+        A file is cut at a moment, so one symbol that goes on to the end tells it of all. Of a day that has
+        not come yet nothing is told.
+        """
+        if self.last > now.date():
+            return self.last
+        found = windows(calendar, hours, self.last, self.last)
+        newest = compute.max(self.table["ts"].filter(pa.array(self.days == np.datetime64(self.last)))).value
+        if newest is None or not len(found.ends) or newest + MINUTE >= found.ends[-1]:
+            return self.last
+        return self.last - timedelta(days=1)
 
     def page(self, request: BarRequest) -> Page:
         """The rows that come with a request: bars, and what is none."""

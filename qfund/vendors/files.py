@@ -144,8 +144,11 @@ class Files:
             symbol=self._option("symbol") or None,
             volume=self._price_kind == "trade",
         )
-        now = datetime.now(UTC) if self._setup.network is None else self._setup.network.now()
-        return by_symbol_and_day(file_reading.read(self._path, how), self._calendar, self._hours, now)
+        return by_symbol_and_day(file_reading.read(self._path, how), self._calendar, self._hours, self._now)
+
+    @property
+    def _now(self) -> datetime:
+        return datetime.now(UTC) if self._setup.network is None else self._setup.network.now()
 
     @property
     def _hours(self) -> Hours:
@@ -179,6 +182,7 @@ class Files:
                 calendar=self._calendar,
                 quiet_bars=True,
                 answers_more=timeframe == "1m" and self._calendar not in _KINDS,
+                whole=bars.whole(self._calendar, self._hours, self._now) if timeframe == "1m" else None,
             )
             for timeframe in bars.timeframes
         )

@@ -121,6 +121,17 @@ def test_a_second_time_nothing_is_asked(qfund, fake):
     assert ran.out == "Nothing to fetch: AAPL, IBM, MSFT are complete from 2024-03-04 to 2024-03-11.\n"
 
 
+@pytest.mark.parametrize("span", ["--since 2024-03-09 --until 2024-03-10", "--since 2024-03-12"])
+@pytest.mark.parametrize("timeframe", ["1d", "1m"])
+def test_a_closed_day_is_no_fault(qfund, fake, span, timeframe):
+    """Cron asks on weekends and holidays too."""
+    done = qfund(f"ingest {NAMES} {span} --timeframe {timeframe}")
+    assert done.code == 0, done.err
+    assert "no session from 2024-03-" in done.out
+    assert not [one for one in fake.log.entries if one.path.endswith("/bars")]
+    assert qfund(f"ingest {NAMES} {span} --timeframe {timeframe} -q").out == ""
+
+
 def test_sessions_that_are_empty_at_the_vendor_are_told_when_there_is_nothing_to_fetch(qfund, fake):
     for day in (date(2024, 3, 6), date(2024, 3, 7)):
         fake.truth.withdraw("IBM", "1d", day)

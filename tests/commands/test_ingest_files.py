@@ -242,12 +242,39 @@ def test_a_date_that_cannot_be_read_is_called_that(qfund, cli, written):
 def test_a_torn_minute_leaves_the_other_sessions_answered(qfund, store, written):
     days = ("2024-03-07", "2024-03-08", "2024-03-11", "2024-03-12")
     rows = [("AAA", f"{day}T15:{n:02}:00Z", 10, 11, 9, 10.5, 100 + n) for day in days for n in range(3)]
-    written("bars.csv", "symbol,ts,open,high,low,close,volume", [*rows[:4], ("AAA", "2024"), *rows[5:]])
+    last = ("AAA", "2024-03-12T19:59:00Z", 10, 11, 9, 10.5, 100)
+    written("bars.csv", "symbol,ts,open,high,low,close,volume", [*rows[:4], ("AAA", "2024"), *rows[5:], last])
     assert qfund("ingest --vendor files --path bars.csv --timeframe 1m").code == 5
-    assert len(closes(store, "AAA", "bars", "1m")) == 11
+    assert len(closes(store, "AAA", "bars", "1m")) == 12
     again = qfund("ingest --vendor files --path bars.csv --timeframe 1m --dry-run --json")
     (step,) = json.loads(again.out)["data"]["steps"]
     assert (step["since"], step["until"]) == ("2024-03-08", "2024-03-08")
+
+
+def test_a_file_that_ends_within_a_session_goes_on_there_when_it_has_grown(qfund, store, written):
+    """The same minutes at noon and in the evening: nothing that came later is taken for answered."""
+    day = [f"2024-07-02T{13 + (30 + n) // 60}:{(30 + n) % 60:02}:00Z" for n in range(390)]
+    rows = [("ZZ", one, 10, 11, 9, 10.5, 100 + n) for n, one in enumerate(day)]
+    line = "ingest --vendor files --path day.csv --timeframe 1m"
+    written("day.csv", "symbol,ts,open,high,low,close,volume", rows[:150])
+    assert qfund(line).code == 0
+    written("day.csv", "symbol,ts,open,high,low,close,volume", rows)
+    assert qfund(line).code == 0
+    assert len(closes(store, "ZZ", "day", "1m")) == 390
+    assert "Nothing to fetch" in qfund(line).out
+
+
+def test_a_value_that_a_file_corrects_is_read_again_on_request(qfund, store, written):
+    line = "ingest --vendor files --path days.csv"
+    for volume in (1100, 1111):
+        written(
+            "days.csv",
+            "symbol,date,open,high,low,close,volume",
+            [("AAA", "2024-07-02", 10, 11, 9, 10, volume)],
+        )
+        ran = qfund(f"{line} --reread 1 --json")
+        assert ran.code == 0, ran.err
+    assert json.loads(ran.out)["data"]["total"]["rows_changed"] == 1
 
 
 def test_minutes_of_futures_are_of_the_session_that_opened_on_the_evening_before(qfund, store, written):
