@@ -69,7 +69,7 @@ def ingest(
         typer.Option(
             "--with",
             metavar="NAME=VALUE",
-            help="What else the vendor takes, see: qfund data vendors. Repeatable.",
+            help="What else the vendor takes, see: qfund data vendors --settings. Repeatable.",
         ),
     ] = None,
     estimate: Annotated[
@@ -199,7 +199,8 @@ def _carried_out(ctx: typer.Context, session: Session, order: _Order) -> None:
             asked,
             wish,
             clock=line.network.now,
-            jobs=limits.jobs,
+            # One chunk after the other with a limit, or it would be spent on several of which none is whole.
+            jobs=limits.jobs or (None if limits.requests is None else 1),
             on_wait=console.note,
             sent=lambda: line.sent,
             record=line.record,

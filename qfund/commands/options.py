@@ -49,7 +49,7 @@ UniverseOption = Annotated[
     typer.Option(
         "--universe",
         metavar="NAME",
-        help="The members of a universe, each while it is one.",
+        help="The members of a universe, past ones of the period too.",
         autocompletion=complete_universes,
     ),
 ]

@@ -93,13 +93,13 @@ class Traffic:
         """
         if self._deadline.left() <= 0:
             raise TimeoutExpiredError(
-                "The time of this run is over; what was fetched is kept.", fix="run the same command again"
+                "The time of this run is over; what was committed is kept.", fix="run the same command again"
             )
         with self._lock:
             sent = sum(one.requests for one in self._sent.values())
             if sent >= self._most:
                 raise BudgetError(
-                    f"The {self._most} requests of --max-requests are used up; what was fetched is kept.",
+                    f"The {self._most} requests of --max-requests are used up; what was committed is kept.",
                     fix="run the same command again, or raise --max-requests",
                     details={"requests": sent},
                 )

@@ -13,7 +13,14 @@ from typing import Literal
 
 import pyarrow as pa
 
-from qfund.errors import DataQualityError, LockedError, PartialError, QfundError, UpstreamError
+from qfund.errors import (
+    BudgetError,
+    DataQualityError,
+    LockedError,
+    PartialError,
+    QfundError,
+    UpstreamError,
+)
 from qfund.ingest.check import REASONS
 from qfund.ingest.plan import Facts, FetchSpan, Plan, Span, within
 from qfund.store.requests import Sent
@@ -286,9 +293,12 @@ class Report:
         return tuple(found)
 
     def _stop(self, stopped: QfundError, retry: str) -> QfundError:
+        fix = retry if stopped.retryable else stopped.fix or retry
+        if isinstance(stopped, BudgetError) and not self.kept:
+            fix = "give a larger limit, since a chunk is kept as a whole: see --estimate"
         return type(stopped)(
             f"{stopped.message} {self.summary().capitalize()}.",
-            fix=retry if stopped.retryable else stopped.fix or retry,
+            fix=fix,
             code=stopped.code,
             details={**stopped.details, "kept": self.counters},
         )

@@ -121,6 +121,15 @@ def test_a_second_time_nothing_is_asked(qfund, fake):
     assert ran.out == "Nothing to fetch: AAPL, IBM, MSFT are complete from 2024-03-04 to 2024-03-11.\n"
 
 
+def test_a_small_limit_of_requests_gets_there_in_several_runs(qfund, in_pieces):
+    """Chunks side by side would spend it before any of them is whole."""
+    codes = []
+    while 0 not in codes and len(codes) < 8:
+        codes.append(qfund(f"{LINE} --max-requests 6").code)
+    assert codes[-1] == 0
+    assert 9 in codes
+
+
 @pytest.mark.parametrize("span", ["--since 2024-03-09 --until 2024-03-10", "--since 2024-03-12"])
 @pytest.mark.parametrize("timeframe", ["1d", "1m"])
 def test_a_closed_day_is_no_fault(qfund, fake, span, timeframe):
