@@ -98,6 +98,12 @@ def show(
         )
         origins = _repaired(store, bars, series, number, (begin, end or last))
         notes = _namesakes(store, series.vendor, name, number)
+    if not len(bars) and moment is not None:
+        raise NotFoundError(
+            f"As of {as_of} nothing was known of {name} from {begin} to {end or last}.",
+            fix="give a later --as-of, or none",
+            code="NO_BARS",
+        )
     if not len(bars):
         raise NotFoundError(
             f"{name} has no {timeframe} bars from {begin} to {end or last}; stored are {first} to {last}.",

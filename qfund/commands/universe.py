@@ -163,7 +163,8 @@ def create(
             title=title or roll.title,
             dated_from=roll.dated_from,
         )
-    said = f"{one.name}: {one.members:,} members now, {one.past:,} past; {one.origin}."
+    members = "1 member" if one.members == 1 else f"{one.members:,} members"
+    said = f"{one.name}: {members} now, {one.past:,} past; {one.origin}."
     hints = (f"qfund ingest --vendor … --universe {name}", f"qfund universe show {name}")
     session.console.show(Outcome("universe.create", _described(one), (Text(said),), next=hints))
 

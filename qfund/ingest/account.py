@@ -53,7 +53,7 @@ class Account:
     @property
     def sentence(self) -> str:
         """Such as ``Rows: 12 in all; 8 stored, 1 rejected, 3 of symbols that were not asked for``."""
-        counts = [(self.stored, "stored"), (self.rejected, "rejected"), (self.repeated, "exact repeats")]
+        counts = [(self.stored, "stored"), (self.rejected, "rejected"), (self.repeated, "repeated exactly")]
         counts += [(self.left_out, "left out"), *((n, UNREAD[why]) for why, n in self.unread.items())]
         told = [f"{n:,} {words}" for n, words in counts if n]
         return f"Rows: {self.rows:,} in all; {', '.join(told)}."

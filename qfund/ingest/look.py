@@ -196,10 +196,22 @@ def _no_offer(vendor: Vendor, wish: Wish, known: Sequence[Offer]) -> UsageError:
         if word
     )
     return UsageError(
-        f"{vendor.name} has no {said} bars; it has {told}.",
-        fix=f"--timeframe {known[0].timeframe}",
-        code="NO_SUCH_TIMEFRAME",
+        f"{vendor.name} has no {said} bars; it has {told}.", fix=_nearest(wish, known), code="NO_SUCH_SERIES"
     )
+
+
+def _nearest(wish: Wish, known: Sequence[Offer]) -> str:
+    """The options to change to get the offer that has most of what was wished for."""
+    ways: list[list[str]] = []
+    for offer in known:
+        wished = {
+            "timeframe": (wish.timeframe, offer.timeframe),
+            "feed": (wish.feed, offer.feed),
+            "price": (wish.price_kind, offer.price_kind),
+            "hours": (wish.hours, offer.hours),
+        }
+        ways.append([f"--{name} {has}" for name, (said, has) in wished.items() if said not in (None, has)])
+    return " ".join(min(ways, key=len))
 
 
 def _symbol_facts(

@@ -92,12 +92,17 @@ def read(path: Path, how: How) -> Rows:
         raise UsageError(f"{path} cannot be read as {kind}: {said}.", code="UNREADABLE_FILE") from error
 
 
+def _may_hold_bars(path: Path) -> bool:
+    named = path.name.lower()
+    return named.endswith((".csv", ".csv.gz", *_PARQUET)) and not named.endswith(".rejects.csv")
+
+
 def _check_is_file(path: Path) -> None:
     if path.is_dir():
-        inside = sorted(one.name for one in path.iterdir() if one.is_file() and not one.name.startswith("."))
-        holds = ", ".join(inside[:3]) + (", …" if len(inside) > 3 else "")
+        inside = sorted(one.name for one in path.iterdir() if one.is_file() and _may_hold_bars(one))
+        holds = ", ".join(inside[:3]) + (", …" if len(inside) > 3 else "") or "no CSV or Parquet"
         raise UsageError(
-            f"{path} is a folder, and one ingest reads one file. It holds {holds or 'no file'}. (What"
+            f"{path} is a folder, and one ingest reads one file. It holds {holds}. (What"
             " qfund data export wrote is read by qfund data import.)",
             fix=f"--path {path / (inside[0] if inside else 'FILE.csv')}",
             code="FOLDER_NOT_FILE",

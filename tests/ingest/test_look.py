@@ -70,7 +70,7 @@ def test_a_vendor_that_goes_on_is_asked_until_the_last_settled_session(store):
     ("wish", "kind", "code", "words"),
     [
         (Wish(symbols=("IMB",)), NotFoundError, "UNKNOWN_SYMBOL", "Did you mean IBM"),
-        (Wish(timeframe="1m"), UsageError, "NO_SUCH_TIMEFRAME", "it has 1d"),
+        (Wish(timeframe="1m"), UsageError, "NO_SUCH_SERIES", "it has 1d"),
         (Wish(since=date(2012, 7, 2)), UsageError, "OUTSIDE_SPAN", "from 2012-01-03 to 2012-06-29"),
         (Wish(until=date(2011, 7, 2)), UsageError, "OUTSIDE_SPAN", "from 2012-01-03 to 2012-06-29"),
         (Wish(since=date(2012, 3, 2), until=date(2012, 3, 1)), UsageError, "EMPTY_PERIOD", "after"),
