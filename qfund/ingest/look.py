@@ -211,7 +211,8 @@ def _nearest(wish: Wish, known: Sequence[Offer]) -> str:
             "hours": (wish.hours, offer.hours),
         }
         ways.append([f"--{name} {has}" for name, (said, has) in wished.items() if said not in (None, has)])
-    return " ".join(min(ways, key=len))
+    fewest: list[str] = min(ways, key=len)
+    return " ".join(fewest)
 
 
 def _symbol_facts(
