@@ -75,6 +75,7 @@ def test_export_and_import_into_another_store(filled, qfund, pg_server, tmp_path
 
 def test_a_copy_of_a_project_adjusts_and_tests_alike(command, qfund, pg_server, tmp_path):
     folder = tmp_path / "bars"
+    assert command("init")[0] == 0
     assert command("ingest --vendor sample --symbols IBM,AAPL --since 2010-01-01")[0] == 0
     assert command(f"data export {folder} --vendor sample")[0] == 0
     lines = [
@@ -82,11 +83,14 @@ def test_a_copy_of_a_project_adjusts_and_tests_alike(command, qfund, pg_server, 
         "data actions AAPL --json",
         "data actions IBM --json",
     ]
+    test = "backtest strategies/sma_cross.py --no-report --json"
     with pg_server.database() as url, open_store(url, tmp_path):
         came = qfund("data", "import", str(folder), "--json", QFUND__STORE__URL=url)
         assert document(came.out, "data.import")["data"]["actions"] > 0
         copied = [json.loads(qfund(*line.split(), QFUND__STORE__URL=url).out)["data"] for line in lines]
+        tested = document(qfund(*test.split(), QFUND__STORE__URL=url).out, "backtest")["data"]
     assert copied == [json.loads(command(line)[1])["data"] for line in lines]
+    assert tested["metrics"] == document(command(test)[1], "backtest")["data"]["metrics"]
 
 
 def test_an_export_without_actions_is_taken_with_a_warning(filled, qfund, pg_server, tmp_path):
