@@ -6,6 +6,7 @@ that is not its own; an import writes nothing when a file is not what was export
 
 from __future__ import annotations
 
+import shlex
 from contextlib import closing
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from qfund.store import Store
     from qfund.store.export import Export, Selected
     from qfund.store.from_export import Import
-    from qfund.store.manifest import BarFile
+    from qfund.store.manifest import BarFile, Manifest
     from qfund.store.packing import Waiting
     from qfund.store.sources import Series
 
@@ -47,6 +48,9 @@ TimeframeOption = Annotated[
 FeedOption = Annotated[
     str | None, typer.Option("--feed", metavar="NAME", help="Only this feed of the vendor.")
 ]
+
+_SHARES = ("equity", "etf")  # what has corporate actions
+_MOST_NAMED = 20  # symbols in a command that is proposed
 
 
 def register(data: typer.Typer) -> None:
@@ -124,8 +128,9 @@ def export(
 ) -> None:
     """Write bars of one series to Parquet files, one for each symbol and year, with a manifest.
 
-    All bars are those of one moment. An export that was stopped goes on where it was; run again, it brings
-    the folder up to date. Only raw prices can be imported again.
+    All bars are those of one moment, and so are the corporate actions of the symbols, in a file of their
+    own. An export that was stopped goes on where it was; run again, it brings the folder up to date. Only raw
+    prices can be imported again.
 
     Example: qfund data export ~/bars --vendor sample
     """
@@ -165,6 +170,7 @@ def _told(folder: Path, selected: Selected, files: list[BarFile]) -> Outcome:
 
     found = manifest.read(folder.expanduser())
     rows, size = found.rows, sum(file.bytes for file in files)
+    acts = found.actions.rows if found.actions else 0
     data = {
         "folder": str(folder),
         "series": identity(selected.series),
@@ -174,6 +180,7 @@ def _told(folder: Path, selected: Selected, files: list[BarFile]) -> Outcome:
         "symbols": len(found.symbols),
         "files": len(files),
         "bars": rows,
+        "actions": acts,
         "bytes": size,
     }
     facts = Facts(
@@ -185,6 +192,7 @@ def _told(folder: Path, selected: Selected, files: list[BarFile]) -> Outcome:
             ("symbols", len(found.symbols)),
             ("files", len(files)),
             ("bars", rows),
+            ("actions", acts),
             ("bytes", size),
             ("fingerprint", found.fingerprint),
         )
@@ -196,7 +204,8 @@ def _told(folder: Path, selected: Selected, files: list[BarFile]) -> Outcome:
 def import_(ctx: typer.Context, folder: FolderArgument) -> None:
     """Read an exported folder into the store, under the same series.
 
-    Every file is compared with the manifest before anything is written. What is stored already is not written
+    Every file is compared with the manifest before anything is written. The corporate actions come first, so
+    that adjusted prices are those of the store that was exported. What is stored already is not written
     again; what differs is kept as a revision.
 
     Example: qfund data import ~/bars
@@ -234,6 +243,7 @@ def _taken(folder: Path, work: Import, files: int, total: object) -> Outcome:
         "symbols": len(work.manifest.symbols),
         "files": files,
         **counts,
+        "actions": work.new_actions,
     }
     facts = Facts(
         (
@@ -241,9 +251,30 @@ def _taken(folder: Path, work: Import, files: int, total: object) -> Outcome:
             ("symbols", len(work.manifest.symbols)),
             ("files", files),
             *((name, count) for name, count in counts.items()),
+            ("new actions", work.new_actions),
         )
     )
-    return Outcome("data.import", data, (facts,), next=("qfund data status",), deed=True)
+    warnings = _without_actions(work.manifest)
+    return Outcome("data.import", data, (facts,), warnings=warnings, next=("qfund data status",), deed=True)
+
+
+def _without_actions(found: Manifest) -> tuple[str, ...]:
+    """What to say of shares that came without their corporate actions, from an older export."""
+    shares = sorted(name for name, facts in found.symbols.items() if facts["kind"] in _SHARES)
+    if found.actions is not None or found.series["basis"] != "raw" or not shares:
+        return ()
+    from qfund.commands.data_repair import ingest_of
+
+    words = [*ingest_of(found.series["vendor"]), "--timeframe", found.series["timeframe"]]
+    words += ["--feed", found.series["feed"]] if found.series["feed"] else []
+    words += ["--symbols", ",".join(shares) if len(shares) <= _MOST_NAMED else "@FILE"]
+    words += ["--since", found.since] if found.since else []
+    words.append("--full-refresh")
+    said = (
+        "No corporate actions came with this export, since an older qfund made it: prices are not adjusted"
+        f" for splits and dividends until you fetch them: {shlex.join(words)}"
+    )
+    return (said,)
 
 
 def _series(store: Store, timeframe: Literal["1d", "1m"], vendor: str | None, feed: str | None) -> Series:

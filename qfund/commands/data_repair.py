@@ -6,8 +6,9 @@ vendors do not agree nothing is copied, and the exit code says so.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Annotated, Literal, cast
 
@@ -15,10 +16,12 @@ import typer
 
 from qfund.commands.options import (
     DryRunOption,
+    PathOption,
     SinceOption,
     SymbolsOption,
     UntilOption,
     VendorOption,
+    WithOption,
     period,
     symbols,
 )
@@ -31,12 +34,30 @@ if TYPE_CHECKING:
     from qfund.market.bars import Timeframe
     from qfund.store import Store
     from qfund.store.sources import Series
-    from qfund.vendors.contract import Capabilities, Offer
+    from qfund.vendors.contract import Capabilities, Offer, Vendor
 
 _MOST_ROWS = 200  # lines of a table; counts are always exact
 
-Fetching = Callable[[Session, "Store", str, "Timeframe"], "AbstractContextManager[Fetch]"]
-"""Makes, for a vendor and a timeframe, what ``repair`` fetches with."""
+
+@dataclass(frozen=True)
+class Second:
+    """The second vendor, and what it is to fill.
+
+    Attributes:
+        vendor: its name.
+        options: what it takes for this run, such as ``path``.
+        series: whose holes it fills.
+        symbols: which have holes.
+    """
+
+    vendor: str
+    options: Mapping[str, str]
+    series: Series
+    symbols: tuple[str, ...]
+
+
+Fetching = Callable[[Session, "Store", Second], "AbstractContextManager[Fetch]"]
+"""Makes what ``repair`` fetches with; raises, before anything is asked, where the vendor cannot fill."""
 
 ThinOption = Annotated[
     float,
@@ -70,16 +91,20 @@ def _repairing(fetching: Fetching) -> Callable[..., None]:
         since: SinceOption = None,
         until: UntilOption = None,
         thin: ThinOption = 50,
+        path: PathOption = None,
+        option: WithOption = None,
         dry_run: DryRunOption = False,
     ) -> None:
         """Fill holes of one vendor's bars with those of another.
 
         Holes are sessions without a bar between the first and the last one, or in the span you give; minute
         bars: those with few minutes too. The bars of both vendors must agree around a hole. Every bar that is
-        copied keeps the name of where it came from, and gives way when its own vendor sends one.
+        copied keeps the name of where it came from, and gives way when its own vendor sends one. --path and
+        --with are for the vendor that fills.
 
         Example: qfund data repair --vendor sample --of acme --symbols IBM
         """
+        from qfund.commands import vendors
         from qfund.ingest import repair as work
 
         session = Session.of(ctx)
@@ -87,24 +112,37 @@ def _repairing(fetching: Fetching) -> Callable[..., None]:
             raise UsageError(
                 "From which vendor?", fix="qfund data repair --vendor OTHER", code="VENDOR_REQUIRED"
             )
+        options = vendors.options(option, path=path)
         first, last = period(since, until, today=datetime.now(UTC).date())
         with session.open_store() as store:
             series = _broken(store, of, vendor, timeframe)
             found = work.find(store, series, symbols=symbols(symbol), since=first, until=last, thin=thin)
-            if dry_run or not found:
+            if not found:
                 session.console.show(_found(series, vendor, found))
                 return
-            with (
-                fetching(session, store, vendor, timeframe) as fetch,
-                session.console.progress(len(found), f"Filling holes of {series.vendor}") as progress,
-            ):
-                done = []
-                for one in work.fill(store, series, found, fetch):
-                    progress.advance(1, one.hole.symbol)
-                    done.append(one)
+            names = tuple(dict.fromkeys(one.symbol for one in found))
+            with fetching(session, store, Second(vendor, options, series, names)) as fetch:
+                if dry_run:
+                    session.console.show(_found(series, vendor, found))
+                    return
+                done = _filled(session, store, series, found, fetch)
         session.console.show(_repaired(series, vendor, done))
 
     return repair
+
+
+def _filled(
+    session: Session, store: Store, series: Series, found: Sequence[Hole], fetch: Fetch
+) -> list[Filled]:
+    """Every hole after the attempt."""
+    from qfund.ingest import repair as work
+
+    done = []
+    with session.console.progress(len(found), f"Filling holes of {series.vendor}") as progress:
+        for one in work.fill(store, series, found, fetch):
+            progress.advance(1, one.hole.symbol)
+            done.append(one)
+    return done
 
 
 def _broken(store: Store, of: str | None, other: str, timeframe: Timeframe) -> Series:
@@ -219,8 +257,14 @@ def _capabilities(vendor: str) -> Capabilities | None:
 
 
 @contextmanager
-def _by_ingest(session: Session, store: Store, vendor: str, timeframe: Timeframe) -> Iterator[Fetch]:
-    """Fetch by an ingest of what is not covered."""
+def _by_ingest(session: Session, store: Store, second: Second) -> Iterator[Fetch]:
+    """Fetch by an ingest of what is not covered.
+
+    Raises:
+        UsageError: an option is missing or not one of the vendor's, or it has no such bars.
+        NotFoundError: no such vendor, or no such file.
+        RefusedError: its bars are of another kind.
+    """
     from qfund.commands import vendors
     from qfund.ingest.apply import Ingest
     from qfund.ingest.look import Wish, offered
@@ -228,12 +272,19 @@ def _by_ingest(session: Session, store: Store, vendor: str, timeframe: Timeframe
     from qfund.ingest.report import Failed
     from qfund.store import sources
 
-    name = vendors.known(vendor)
+    name = vendors.known(second.vendor)
     with vendors.line_to(store, name) as line:
-        source = vendors.opened(session, name, network=line.network, options={})
+        source = vendors.opened(session, name, network=line.network, options=second.options)
+        _refuse_unfit(source, second)
 
         def fetch(names: Sequence[str], since: date, until: date) -> Fetched:
-            wish = Wish(timeframe=timeframe, symbols=tuple(names), since=since, until=until)
+            wish = Wish(
+                timeframe=second.series.timeframe,
+                symbols=tuple(names),
+                since=since,
+                until=until,
+                refresh="path" in second.options,  # a file may hold more than it did
+            )
             failed: dict[str, str] = {}
             try:
                 work = Ingest(store, source, wish, clock=line.network.now, record=line.record)
@@ -249,3 +300,18 @@ def _by_ingest(session: Session, store: Store, vendor: str, timeframe: Timeframe
             return Fetched(sources.find_series(store, name, offered(source, wish)), failed)
 
         yield fetch
+
+
+def _refuse_unfit(source: Vendor, second: Second) -> None:
+    """Refuse a vendor that cannot fill the series, whatever it would answer; sends nothing."""
+    from qfund.ingest.look import Wish, offered
+    from qfund.ingest.repair import refuse_other_kind
+
+    try:
+        offer = offered(source, Wish(timeframe=second.series.timeframe, symbols=second.symbols))
+    except UsageError as error:
+        if error.code != "PATH_REQUIRED":
+            raise
+        fix = f"qfund data repair --vendor {second.vendor} --path FILE --of {second.series.vendor}"
+        raise UsageError(error.message, fix=fix, code=error.code) from None
+    refuse_other_kind(second.series, second.vendor, offer)

@@ -20,12 +20,14 @@ from qfund.commands.options import (
     DryRunOption,
     FeedOption,
     HoursOption,
+    PathOption,
     PriceOption,
     SinceOption,
     SymbolsOption,
     UniverseOption,
     UntilOption,
     VendorOption,
+    WithOption,
     period,
     symbols,
 )
@@ -61,17 +63,8 @@ def ingest(
     feed: FeedOption = None,
     price: PriceOption = None,
     hours: HoursOption = None,
-    path: Annotated[
-        str | None, typer.Option("--path", metavar="FILE", help="The file, for --vendor files.")
-    ] = None,
-    option: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--with",
-            metavar="NAME=VALUE",
-            help="What else the vendor takes, see: qfund data vendors --settings. Repeatable.",
-        ),
-    ] = None,
+    path: PathOption = None,
+    option: WithOption = None,
     estimate: Annotated[
         bool, typer.Option("--estimate", help="Say what it would cost at most, and change nothing.")
     ] = False,

@@ -83,6 +83,17 @@ AsOfOption = Annotated[
         help="Data as they were known then: 2024-01-31 or 2024-01-31T15:00Z.",
     ),
 ]
+PathOption = Annotated[
+    str | None, typer.Option("--path", metavar="FILE", help="The file, for --vendor files.")
+]
+WithOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--with",
+        metavar="NAME=VALUE",
+        help="What else the vendor takes, see: qfund data vendors --settings. Repeatable.",
+    ),
+]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show the plan and change nothing.")]
 SeedOption = Annotated[int, typer.Option("--seed", metavar="N", help="Seed of random choices.")]

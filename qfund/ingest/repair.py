@@ -23,6 +23,7 @@ from qfund.market.hours import Windows, windows
 from qfund.store import Store, claims, coverage, nearby, repairs, securities
 from qfund.store.accounts import Account, accounts, holders
 from qfund.store.sources import Series
+from qfund.vendors.contract import Offer
 
 AROUND = 10
 """Sessions on each side of a hole that are compared."""
@@ -175,7 +176,7 @@ def fill(store: Store, series: Series, holes: Sequence[Hole], fetch: Fetch) -> I
         for (since, until), some in by_span.items():
             fetched = fetch([hole.symbol for hole in some], since, until)
             if fetched.series is not None:
-                _refuse_other_kind(series, fetched.series)
+                refuse_other_kind(series, fetched.series.vendor, fetched.series)
             if run is None:
                 params = {"holes": len(holes), "from": fetched.series and fetched.series.vendor}
                 run = coverage.start_run(store, series.vendor, f"repair {series.timeframe}", params)
@@ -191,12 +192,22 @@ def fill(store: Store, series: Series, holes: Sequence[Hole], fetch: Fetch) -> I
         alive.close()
 
 
-def _refuse_other_kind(series: Series, other: Series) -> None:
+def refuse_other_kind(series: Series, vendor: str, other: Series | Offer) -> None:
+    """Refuse a second series, stored or only offered, whose bars mean something else.
+
+    Args:
+        series: with the holes.
+        vendor: the second vendor.
+        other: its series.
+
+    Raises:
+        RefusedError: it is adjusted otherwise, of other hours or sessions, or of quotes.
+    """
     for name in ("basis", "price_kind", "hours", "calendar"):
         own, its = getattr(series, name), getattr(other, name)
         if own != its:
             raise RefusedError(
-                f"{other.vendor} {other.feed} cannot fill {series.vendor} {series.feed}: "
+                f"{vendor} {other.feed} cannot fill {series.vendor} {series.feed}: "
                 f"its {name.replace('_', ' ')} is {its}, not {own}.",
                 fix="choose a vendor whose bars are of the same kind: qfund data vendors",
                 code="OTHER_KIND",

@@ -29,6 +29,7 @@ __all__ = [
     "Unapplied",
     "read_actions",
     "read_applied",
+    "read_known",
     "renew_factors",
     "unapplied",
     "write_actions",
@@ -328,16 +329,41 @@ def read_applied(
         "until": until,
         "at": as_of,
     }
-    with translated(), store.sql.connect() as connection:
-        rows = connection.exec_driver_sql(_READ, values).all()
     found = []
-    for row in rows:
+    for row in _rows(store, values):
         action = action_of(row[4], row[5:])
         if names is not None:
             action = replace(action, symbol=names[row[0]])
         applied = None if row[2] is None else Factors(row[2], row[3])
         found.append(Applied(action, row[0], row[1], applied))
     return sorted(found, key=lambda one: (one.action.ex_date, one.action.symbol, one.action.kind))
+
+
+def read_known(
+    store: Store, vendor: str, instruments: Sequence[int], as_of: datetime
+) -> list[tuple[int, CorporateAction]]:
+    """All actions of some instruments that stood at a moment, with the instrument; in the order of storing.
+
+    Args:
+        store: where from.
+        vendor: whose actions.
+        instruments: their numbers.
+        as_of: timezone-aware moment.
+    """
+    values = {
+        "ids": list(instruments),
+        "kinds": None,
+        "vendor": vendor,
+        "since": date.min,
+        "until": date.max,
+        "at": as_of,
+    }
+    return [(int(row[0]), action_of(row[4], row[5:])) for row in _rows(store, values)]
+
+
+def _rows(store: Store, values: Mapping[str, Any]) -> Sequence[Any]:
+    with translated(), store.sql.connect() as connection:
+        return connection.exec_driver_sql(_READ, dict(values)).all()
 
 
 def read_actions(

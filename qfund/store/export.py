@@ -1,5 +1,7 @@
 """Bars to Parquet on a folder: one file for each symbol and year, in hive partitions, and a manifest.
 
+The corporate actions of the instruments, of every ex-date, lie beside them in one file more.
+
 Promises: all bars are those of one moment, also when the export was stopped and goes on later; every file
 appears whole or not at all; equal bars give equal bytes. Memory holds some symbols' year, never more. A
 folder that is not an export of the same series is never touched. Reads the store only.
@@ -20,10 +22,10 @@ from urllib.parse import quote
 
 from qfund.errors import DataQualityError, LockedError, NotFoundError, RefusedError, did_you_mean
 from qfund.market.bars import FIELDS, Adjust, Bars
-from qfund.store import coverage, manifest, securities
+from qfund.store import action_file, coverage, manifest, securities
 from qfund.store.bars import read_bars
 from qfund.store.faults import translated
-from qfund.store.manifest import BarFile, Manifest
+from qfund.store.manifest import ActionFile, BarFile, Manifest
 from qfund.store.sources import Series
 
 if TYPE_CHECKING:
@@ -160,20 +162,33 @@ class Export:
             yield from made.values()
 
     def _written(self, name: str, year: int, table: pa.Table) -> BarFile | None:
-        import hashlib
-
         if not table.num_rows:
             return None
-        content = encoded(table)
         path = path_of(self._selected.series, name, year)
+        size, digest = self._put(path, table)
+        return BarFile(path, name, year, table.num_rows, size, digest)
+
+    def _put(self, path: str, table: pa.Table) -> tuple[int, str]:
+        """Write a file unless it is there already; its size and its hash."""
+        import hashlib
+
+        content = encoded(table)
         digest = hashlib.sha256(content).hexdigest()
         target = self._folder / path
         if not (target.is_file() and manifest.sha256(target) == digest):
             manifest.write_whole(target, content)
-        return BarFile(path, name, year, table.num_rows, len(content), digest)
+        return len(content), digest
+
+    def _actions(self, as_of: str) -> ActionFile:
+        """Write the corporate actions that stood at the export's moment; the file may have no row."""
+        ids = {name: self._ids[name] for name in self._listings}
+        vendor, moment = self._selected.series.vendor, datetime.fromisoformat(as_of)
+        table = action_file.table_of(self._store, vendor, ids, moment)
+        size, digest = self._put(action_file.NAME, table)
+        return ActionFile(action_file.NAME, table.num_rows, size, digest)
 
     def _finish(self, as_of: str, files: list[BarFile]) -> None:
-        """Take away files of the export before that are no more, and write the manifest."""
+        """Take away files of the export before that are no more; write the actions and the manifest."""
         one = self._selected
         spans = coverage.covered(self._store, one.series, [self._ids[name] for name in self._listings])
         symbols = {
@@ -193,6 +208,7 @@ class Export:
             until=str(self._until),
             symbols=symbols,
             files=tuple(sorted(files, key=lambda file: file.path)),
+            actions=self._actions(as_of),
         ).write(self._folder)
         (self._folder / JOURNAL).unlink()
 

@@ -1,6 +1,7 @@
 """An exported folder back into a store, under the same series.
 
-Promises: every file is hashed before anything is written; each file's bars and their coverage are committed
+Promises: every file is hashed before anything is written. The corporate actions are committed first, since
+later ingests do not ask for those of sessions that are covered; then each file's bars and their coverage
 together, so that an import that was stopped is whole up to a file, and doing it again writes only what is
 missing. Bars that are stored already count as the same; others are kept as a revision. Only bars as they
 were stored (not adjusted on the way out) are taken.
@@ -16,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from qfund.errors import DataQualityError, RefusedError
 from qfund.market.instruments import Listing
-from qfund.store import claims, coverage, manifest, securities, sources
+from qfund.store import action_file, claims, coverage, manifest, securities, sources
+from qfund.store.actions import write_actions
 from qfund.store.bars import Written, write_bars
 from qfund.store.manifest import BarFile, Manifest
 
@@ -49,6 +51,10 @@ class Import:
         store: where to.
         folder: what ``qfund data export`` made.
 
+    Attributes:
+        manifest: what the folder is.
+        new_actions: how many corporate actions were new, once it runs.
+
     Raises:
         NotFoundError: the folder holds no finished export.
         DataQualityError: a file is missing or not the one that was exported, or the manifest is damaged.
@@ -59,6 +65,7 @@ class Import:
         self._store = store
         self._folder = folder
         self.manifest: Manifest = manifest.read(folder)
+        self.new_actions = 0
         if self.manifest.adjust != self.manifest.series["basis"]:
             raise RefusedError(
                 f"The prices in {folder} were adjusted ('{self.manifest.adjust}') when they were exported,"
@@ -66,7 +73,7 @@ class Import:
                 fix=f"qfund data export --adjust {self.manifest.series['basis']} FOLDER, then import that",
                 code="ADJUSTED_EXPORT",
             )
-        manifest.check(folder, self.manifest.files)
+        manifest.check(folder, self.manifest.all_files)
 
     def run(self) -> Generator[Taken, None, None]:
         """Bring in what is not there; yields each file once it is committed.
@@ -86,6 +93,7 @@ class Import:
         total, finished = Written(), False
         try:
             with claims.living(self._store, run):
+                self.new_actions = self._actions(series, ids)
                 for file in self.manifest.files:
                     written = self._file(series, file, ids, _within(spans[file.symbol], file.year), run)
                     total += written
@@ -96,8 +104,17 @@ class Import:
             finished = True
         finally:
             counters = {"new": total.new, "changed": total.changed, "same": total.same}
+            counters["actions"] = self.new_actions
             error = None if finished else "it was stopped before its end"
             coverage.finish_run(self._store, run, "ok" if finished else "partial", counters, error)
+
+    def _actions(self, series: Series, ids: dict[str, int]) -> int:
+        """Store the corporate actions, as far as the export has them; how many were new."""
+        if self.manifest.actions is None:
+            return 0
+        told = action_file.read(self._folder / self.manifest.actions.path)
+        with self._store.transaction() as connection:
+            return write_actions(connection, series.vendor, told, ids, series)
 
     def _series(self) -> Series:
         said: dict[str, Any] = dict(self.manifest.series)

@@ -1,5 +1,7 @@
 """The manifest of an exported folder: whose bars these are, which files hold them, and their hashes.
 
+One more file holds the corporate actions; exports of earlier versions have none.
+
 Promises: written last, so that a folder with a manifest is whole; plain JSON, keys in a fixed order, equal
 exports give equal bytes. Reads and writes files, never the database.
 """
@@ -45,6 +47,23 @@ class BarFile:
 
 
 @dataclass(frozen=True)
+class ActionFile:
+    """The Parquet file of the corporate actions.
+
+    Attributes:
+        path: below the folder.
+        rows: actions.
+        bytes: its size.
+        sha256: of its bytes, hexadecimal.
+    """
+
+    path: str
+    rows: int
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
 class Manifest:
     """What an exported folder is.
 
@@ -56,6 +75,7 @@ class Manifest:
         until: last session asked for, ISO; None for the last stored.
         symbols: symbol → facts of its instrument, and ``coverage``: the inclusive spans that are final.
         files: sorted by path.
+        actions: the corporate actions of the instruments; None in an export that was made without them.
     """
 
     series: Mapping[str, str]
@@ -65,6 +85,12 @@ class Manifest:
     until: str | None
     symbols: Mapping[str, Mapping[str, Any]]
     files: tuple[BarFile, ...]
+    actions: ActionFile | None = None
+
+    @property
+    def all_files(self) -> tuple[BarFile | ActionFile, ...]:
+        """Every file but the manifest itself."""
+        return self.files if self.actions is None else (*self.files, self.actions)
 
     @property
     def rows(self) -> int:
@@ -75,7 +101,7 @@ class Manifest:
     def fingerprint(self) -> str:
         """16 hexadecimal digits that change when any file does: SHA-256 over paths and hashes."""
         digest = hashlib.sha256()
-        for one in self.files:
+        for one in self.all_files:
             digest.update(f"{one.path}\x1f{one.sha256}\n".encode())
         return digest.hexdigest()[:16]
 
@@ -121,12 +147,13 @@ def read(folder: Path) -> Manifest:
             until=found["until"],
             symbols=dict(found["symbols"]),
             files=tuple(BarFile(**one) for one in found["files"]),
+            actions=ActionFile(**found["actions"]) if found.get("actions") else None,
         )
     except (KeyError, TypeError) as error:
         raise DataQualityError(f"{path} is no manifest of an export: {error}.", code="MANIFEST") from error
 
 
-def check(folder: Path, files: Iterable[BarFile]) -> None:
+def check(folder: Path, files: Iterable[BarFile | ActionFile]) -> None:
     """Hash every file.
 
     Raises:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import date, timedelta
 
 import pytest
@@ -70,6 +71,41 @@ def test_export_and_import_into_another_store(filled, qfund, pg_server, tmp_path
         second = qfund("data", "import", str(folder), "--json", QFUND__STORE__URL=url)
     counts = [document(ran.out, "data.import")["data"] for ran in (first, second)]
     assert [(c["new"], c["changed"], c["same"], c["files"]) for c in counts] == [(3, 0, 0, 2), (0, 0, 3, 2)]
+
+
+def test_a_copy_of_a_project_adjusts_and_tests_alike(command, qfund, pg_server, tmp_path):
+    folder = tmp_path / "bars"
+    assert command("init")[0] == 0
+    assert command("ingest --vendor sample --symbols IBM,AAPL --since 2010-01-01")[0] == 0
+    assert command(f"data export {folder} --vendor sample")[0] == 0
+    lines = [
+        "data show AAPL --adjust all --since 2010-01-01 --json",
+        "data actions AAPL --json",
+        "data actions IBM --json",
+    ]
+    test = "backtest strategies/sma_cross.py --no-report --json"
+    with pg_server.database() as url, open_store(url, tmp_path):
+        came = qfund("data", "import", str(folder), "--json", QFUND__STORE__URL=url)
+        assert document(came.out, "data.import")["data"]["actions"] > 0
+        copied = [json.loads(qfund(*line.split(), QFUND__STORE__URL=url).out)["data"] for line in lines]
+        tested = document(qfund(*test.split(), QFUND__STORE__URL=url).out, "backtest")["data"]
+    assert copied == [json.loads(command(line)[1])["data"] for line in lines]
+    assert tested["metrics"] == document(command(test)[1], "backtest")["data"]["metrics"]
+
+
+def test_an_export_without_actions_is_taken_with_a_warning(filled, qfund, pg_server, tmp_path):
+    folder = tmp_path / "bars"
+    filled(f"data export {folder}")
+    said = json.loads((folder / "manifest.json").read_text())
+    del said["actions"]
+    (folder / "manifest.json").write_text(json.dumps(said))
+    with pg_server.database() as url, open_store(url, tmp_path):
+        ran = qfund("data", "import", str(folder), QFUND__STORE__URL=url)
+    assert ran.code == 0
+    assert "No corporate actions came with this export" in ran.err
+    assert "qfund ingest --vendor acme" in ran.err
+    assert "--symbols IBM" in ran.err
+    assert "--full-refresh" in ran.err
 
 
 def test_export_of_minutes_holds_those_that_are_not_packed(filled, tmp_path):

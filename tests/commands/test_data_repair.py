@@ -77,6 +77,81 @@ def test_the_plan_changes_nothing(command, acme):
     assert command("data gaps --vendor acme --exit-code")[0] == 5
 
 
+# ---------------------------------------------------------------- from a file
+
+FROM_FILE = "data repair --vendor files --of acme --symbols IBM"
+
+
+@pytest.fixture
+def csv(tmp_path):
+    """Writes IBM's real bars as a CSV file of one symbol, without some days; where it is."""
+
+    def put(without=()):
+        source = Sample()
+        offer = source.capabilities.offer("1d")
+        (page,) = source.bars(BarRequest(("IBM",), "1d", DAYS[0], DAYS[-1], offer))
+        names = ("session", "open", "high", "low", "close", "volume")
+        lines = [
+            ",".join(str(row[name]) for name in names)
+            for row in page.bars.to_pylist()
+            if row["session"] not in without
+        ]
+        path = tmp_path / "mine.csv"
+        path.write_text("\n".join(["date,open,high,low,close,volume", *lines]) + "\n")
+        return path
+
+    return put
+
+
+def test_a_hole_is_filled_from_a_file(command, acme, csv):
+    acme()
+    line = f"{FROM_FILE} --path {csv()} --with symbol=IBM"
+    code, out, err = command(f"{line} --dry-run")
+    assert code == 0, err
+    assert "3 sessions to look for at files; nothing was changed" in out
+    code, out, err = command(line)
+    assert code == 0, err
+    assert "3 bars of files fill holes of acme" in out
+    assert command("data gaps --vendor acme --exit-code")[0] == 0
+
+
+def test_a_file_that_has_the_days_by_now_is_read_again(command, acme, csv):
+    acme()
+    line = f"{FROM_FILE} --path {csv(without=HOLE)} --with symbol=IBM"
+    assert "files has nothing either" in command(line)[1]
+    csv()
+    assert "3 bars of files fill holes of acme" in command(line)[1]
+
+
+@pytest.mark.parametrize("dry", ["", " --dry-run"])
+@pytest.mark.parametrize(
+    ("words", "code", "name"),
+    [
+        (FROM_FILE, 2, "PATH_REQUIRED"),
+        (f"{FROM_FILE} --path nowhere.csv", 11, None),
+        (f"{FROM_FILE} --path CSV --with colour=red", 2, None),
+        (f"{FROM_FILE} --path CSV --with symbol=IBM --with price_kind=mid", 6, "OTHER_KIND"),
+        ("data repair --vendor nobody --of acme", 11, "UNKNOWN_VENDOR"),
+    ],
+)
+def test_the_plan_fails_as_the_repair_does(command, acme, csv, *, words, code, name, dry):
+    acme()
+    found = command(f"{words.replace('CSV', str(csv()))}{dry} --json")
+    assert found[0] == code, found
+    (error,) = document(found[1], "data.repair")["errors"]
+    assert name in (None, error["code"])
+
+
+def test_the_file_is_asked_for_in_words_of_the_repair(command, acme):
+    acme()
+    _, _, err = command(FROM_FILE)
+    assert "Which file?" in err
+    assert "qfund data repair --vendor files --path FILE --of acme" in err
+
+
+# ---------------------------------------------------------------- what goes wrong
+
+
 def test_vendors_that_disagree_fill_nothing(command, acme):
     acme(factor=0.5)
     code, out, _ = command(f"{REPAIR} --json")
