@@ -29,14 +29,15 @@ def registered():
 def acme(store_url, tmp_path):
     """Puts daily bars of a vendor ``acme`` into the store: without some days, with coverage, with bars in quarantine."""
 
-    def put(*, without=(), covered=True, doubtful=(), closes=None):
+    def put(*, without=(), covered=DAYS, doubtful=(), closes=None):
         with open_store(store_url, tmp_path) as store:
             shelf = Shelf(store)
             price = (lambda day: closes[day]) if closes else (lambda day: 100.0 + day.day / 10)
+            shelf.list("IBM")
             shelf.write(flat("IBM", day, price(day), 1000.0 + day.day) for day in DAYS if day not in without)
             if covered:
                 with store.transaction() as conn:
-                    coverage.add_coverage(conn, shelf.series, {shelf.ids["IBM"]: [(DAYS[0], DAYS[-1])]})
+                    coverage.add_coverage(conn, shelf.series, {shelf.ids["IBM"]: [(covered[0], covered[-1])]})
             if doubtful:
                 reasons = doubtful if isinstance(doubtful, dict) else dict.fromkeys(doubtful, "spike")
                 run = coverage.start_run(store, "acme", "bars 1d", {})
@@ -95,6 +96,36 @@ def test_gaps_of_other_series_and_dates(command, acme):
         assert command(f"data gaps {words} --exit-code")[0] == 0
     assert command("data gaps --since 2012-04-30 --until 2012-05-02 --exit-code")[0] == 5
     assert command("data gaps --since 2012-05-02 --until 2012-05-01")[0] == 2
+
+
+def test_gaps_and_status_reach_to_the_last_session_that_anything_is_known_of(command, acme):
+    """One more was torn, one more stored, one more rejected after the last that was answered."""
+    acme(without=[DAYS[6], *DAYS[8:]], covered=DAYS[:5], doubtful=[DAYS[8]])
+    code, out, _ = command("data gaps --exit-code --json")
+    assert code == 5
+    found = document(out, "data.gaps")["data"]["gaps"]
+    assert [(one["kind"], one["since"], one["until"]) for one in found] == [
+        ("not_asked", str(DAYS[6]), str(DAYS[6])),
+        ("quarantined", str(DAYS[8]), str(DAYS[8])),
+    ]
+    (row,) = document(command("data status --json")[1], "data.status")["data"]["series"]
+    assert {name: row[name] for name in ("bars", "expected", "covered", "holes")} == {
+        "bars": 7,
+        "expected": 9,
+        "covered": 5,
+        "holes": 2,
+    }
+
+
+def test_a_series_of_which_every_bar_was_rejected_is_a_hole(command, acme):
+    acme(without=DAYS, covered=(), doubtful=DAYS[:3])
+    code, out, _ = command("data gaps --exit-code")
+    assert code == 5
+    assert "3 bars came that are not fit" in out
+    code, out, _ = command("data status --json")
+    (row,) = document(out, "data.status")["data"]["series"]
+    assert (code, row["symbol"], row["bars"], row["holes"]) == (0, "IBM", 0, 3)
+    assert command("data status")[0] == 0
 
 
 # ---------------------------------------------------------------- check
