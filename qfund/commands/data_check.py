@@ -149,7 +149,7 @@ def _accept(session: Session, store: Store, numbers: Sequence[int], stored: Sequ
         whole = f"{done.sessions:,} sessions are whole now"
         said.append(f"Accepted: {bars:,} bars are stored as they came; {whole}.")
         data["accepted"] = asdict(done)
-    session.console.show(Outcome("data.check", data, (Text(said),), next=("qfund data check",)))
+    session.console.show(Outcome("data.check", data, (Text(said),), next=("qfund data check",), deed=True))
 
 
 def _audit(
@@ -221,7 +221,7 @@ def _checked(findings: Sequence[Finding], held: Sequence[Entry]) -> Outcome:
             DataQualityError(f"{' and '.join(told).capitalize()}.", fix=first, code="DOUBTFUL_BARS")
         )
         return Outcome("data.check", data, blocks, errors=errors, next=more)
-    return Outcome("data.check", data, blocks)
+    return Outcome("data.check", data, blocks, deed=not (findings or held))
 
 
 @dataclass(frozen=True)

@@ -103,6 +103,7 @@ def gaps(
         _gap_blocks(found, totals),
         errors=(error,) if exit_code and missing else (),
         next=commands,
+        deed=not found,  # that all is well is no news for --quiet
     )
     session.console.show(outcome)
 

@@ -128,6 +128,18 @@ def test_a_series_of_which_every_bar_was_rejected_is_a_hole(command, acme):
     assert command("data status")[0] == 0
 
 
+@pytest.mark.parametrize("words", ["data gaps -q", "data gaps -q --exit-code", "data check -q"])
+def test_when_all_is_well_quiet_says_nothing(command, acme, words):
+    acme()
+    assert command(words) == (0, "", "")
+
+
+@pytest.mark.parametrize("words", ["data gaps -q", "data check -q"])
+def test_quiet_still_tells_what_is_missing_or_doubtful(command, acme, words):
+    acme(without=[DAYS[3]], doubtful=[DAYS[3]])
+    assert str(DAYS[3]) in command(words)[1]
+
+
 # ---------------------------------------------------------------- check
 
 
