@@ -92,7 +92,7 @@ def test_gaps_as_a_document(command, acme):
 
 def test_gaps_of_other_series_and_dates(command, acme):
     acme(without=DAYS[3:5])
-    for words in ("--vendor sample", "--timeframe 1m", "--symbols FB", "--since 2012-06-01"):
+    for words in ("--vendor sample", "--timeframe 1m", "--since 2012-06-01"):
         assert command(f"data gaps {words} --exit-code")[0] == 0
     assert command("data gaps --since 2012-04-30 --until 2012-05-02 --exit-code")[0] == 5
     assert command("data gaps --since 2012-05-02 --until 2012-05-01")[0] == 2
@@ -126,6 +126,31 @@ def test_a_series_of_which_every_bar_was_rejected_is_a_hole(command, acme):
     (row,) = document(out, "data.status")["data"]["series"]
     assert (code, row["symbol"], row["bars"], row["holes"]) == (0, "IBM", 0, 3)
     assert command("data status")[0] == 0
+
+
+def test_a_symbol_that_nobody_asked_for_is_not_called_whole(command, acme):
+    acme()
+    code, out, err = command("data gaps --symbols S05 --exit-code")
+    assert (code, out) == (5, "S05: never answered, no run asked for it.\n")
+    assert "qfund ingest --vendor acme --symbols S05" in err
+    assert command("data gaps --symbols IBM,S05 --exit-code -q")[0] == 5
+    assert command("data gaps --symbols IBM --exit-code")[0] == 0
+
+
+def test_a_symbol_that_was_asked_for_and_failed_is_a_gap(command, acme, store_url, tmp_path):
+    acme()
+    with open_store(store_url, tmp_path) as store:
+        params = {"symbols": ["IBM", "S05"], "feed": "", "since": str(DAYS[0]), "until": str(DAYS[-1])}
+        run = coverage.start_run(store, "acme", "bars 1d", params)
+        coverage.finish_run(store, run, "partial", {})
+    code, out, err = command("data gaps --exit-code")
+    span = f"from {DAYS[0]} to {DAYS[-1]}"
+    assert (code, out) == (5, f"S05: asked of acme for 1d bars {span}, and never answered.\n")
+    assert f"qfund ingest --vendor acme --symbols S05 --since {DAYS[0]} --until {DAYS[-1]}" in err
+    (one,) = document(command("data gaps --json")[1], "data.gaps")["data"]["unanswered"]
+    assert (one["symbol"], one["vendor"], one["since"]) == ("S05", "acme", str(DAYS[0]))
+    for words in ("--symbols IBM", "--vendor sample", "--timeframe 1m", "--until 2012-04-30"):
+        assert command(f"data gaps --exit-code {words}")[0] == 0
 
 
 @pytest.mark.parametrize("words", ["data gaps -q", "data gaps -q --exit-code", "data check -q"])
