@@ -216,6 +216,7 @@ def test_what_mends_it_is_told_rule_by_rule(command, acme):
         f"Fix: once acme sends raw prices: {ingest} --since {DAYS[7]} --full-refresh",
         f"Next: {ingest} --since {DAYS[8]} --until {DAYS[8]}",
         f"if it is right: qfund data check --accept {numbers['spike']}",
+        f"if it never comes right: qfund data check --dismiss {numbers['order']}",
     ]
 
 
@@ -247,9 +248,32 @@ def test_a_bar_in_quarantine_is_shown_and_accepted_by_its_number(command, acme):
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "name"), [("--accept x", 2, "BAD_NUMBER"), ("--accept 77", 11, "NOT_IN_QUARANTINE")]
+    ("words", "code", "name"),
+    [
+        ("--accept x", 2, "BAD_NUMBER"),
+        ("--dismiss x", 2, "BAD_NUMBER"),
+        ("--accept 1 --dismiss 2", 2, "TWO_DEEDS"),
+        ("--accept 77", 11, "NOT_IN_QUARANTINE"),
+        ("--dismiss 77", 11, "NOT_IN_QUARANTINE"),
+    ],
 )
 def test_wrong_numbers_are_told(command, words, code, name):
     found = command(f"data check {words} --json")
     assert found[0] == code
     assert document(found[1], "data.check")["errors"][0]["code"] == name
+
+
+@pytest.mark.parametrize("reason", ["not_a_session", "spike"])
+def test_a_bar_of_a_saturday_is_never_stored_and_is_dismissed_by_its_number(command, acme, reason):
+    acme(doubtful={date(2012, 5, 12): reason})
+    (entry,) = document(command("data check --json")[1], "data.check")["data"]["quarantine"]
+    number = entry["quarantine_id"]
+    code, _, err = command(f"data check --accept {number}")
+    assert code == 5
+    assert f"Bar {number} of IBM is of 2012-05-12, on which XNYS has no session" in err
+    assert f"qfund data check --dismiss {number}" in err
+    code, out, _ = command(f"data check --dismiss {number}")
+    assert (code, out) == (0, "Dismissed: 1 rows left the quarantine, nothing of them is stored.\n")
+    assert command("data check")[0] == 0
+    assert command("data gaps --exit-code")[0] == 0
+    assert command(f"data check --dismiss {number}")[0] == 11
