@@ -252,7 +252,7 @@ def _stored(
             code="WHICH_VENDOR",
         )
     held = {_key(row): (first, last) for row, first, last in mine}
-    among = [one for one in sources.sources(store, timeframe) if _key(one) in held]
+    among = [one for one in sources.asked(store, timeframe) if _key(one) in held]
     series = sources.only(among, **which)
     return series, meant[series.vendor] or 0, *held[_key(series)]
 

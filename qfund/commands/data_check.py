@@ -1,7 +1,7 @@
 """`qfund data check`: the rules over what is stored, the quarantine, and what a person accepts.
 
-Promises: nothing is changed unless a bar is accepted by name. What is found shows in the exit code, and is
-told with what mends it, rule by rule.
+Promises: nothing is changed unless a bar is accepted or dismissed by name. What is found shows in the exit
+code, and is told with what mends it, rule by rule.
 """
 
 from __future__ import annotations
@@ -56,19 +56,32 @@ def check(
             help="These bars are right: store them as they came, or keep them as they are stored.",
         ),
     ] = None,
+    dismiss: Annotated[
+        str | None,
+        typer.Option(
+            "--dismiss", metavar="ID,…", help="Let these rows of the quarantine go without storing them."
+        ),
+    ] = None,
 ) -> None:
     """Run all rules over the stored bars, and show what is in quarantine.
 
     Exit 5 when a bar is doubtful or in quarantine; jumps, and sessions that are empty at the vendor, are told
     and are no fault. A bar in quarantine leaves it when a later answer of its vendor is fit, or when you
-    accept it by its number; a stored bar that is right is accepted as SYMBOL@TIME, and not told again.
+    accept or dismiss it by its number; a stored bar that is right is accepted as SYMBOL@TIME, and not told
+    again.
 
     Example: qfund data check --vendor sample
     """
     session = Session.of(ctx)
     numbers, times = _named(accept)
+    dropped = _numbers(dismiss)
+    if dropped and (numbers or times):
+        raise UsageError("Either --accept or --dismiss.", fix="qfund data check", code="TWO_DEEDS")
     first, last = period(since, until, today=datetime.now(UTC).date())
     with session.open_store() as store:
+        if dropped:
+            _dismiss(session, store, dropped)
+            return
         if numbers or times:
             some = stored_series(store, vendor, timeframe) if times else []
             _accept(session, store, numbers, [one for name in times for one in _doubted(store, some, name)])
@@ -104,6 +117,25 @@ def _named(text: str | None) -> tuple[list[int], list[tuple[str, date, datetime 
                 code="BAD_NUMBER",
             ) from None
     return numbers, times
+
+
+def _numbers(text: str | None) -> list[int]:
+    """``--dismiss 3,4`` as numbers."""
+    try:
+        return [int(word) for word in (text or "").replace(" ", ",").split(",") if word]
+    except ValueError:
+        raise UsageError(
+            f"--dismiss '{text}' is no list of numbers.", fix="qfund data check", code="BAD_NUMBER"
+        ) from None
+
+
+def _dismiss(session: Session, store: Store, numbers: Sequence[int]) -> None:
+    from qfund.store.accepting import dismiss
+
+    count = dismiss(store, numbers)
+    said = Text(f"Dismissed: {count:,} rows left the quarantine, nothing of them is stored.")
+    data = {"dismissed": sorted(set(numbers))}
+    session.console.show(Outcome("data.check", data, (said,), next=("qfund data check",), deed=True))
 
 
 def _doubted(store: Store, some: Sequence[Series], named: tuple[str, date, datetime | None]) -> list[Stored]:
@@ -149,7 +181,7 @@ def _accept(session: Session, store: Store, numbers: Sequence[int], stored: Sequ
         whole = f"{done.sessions:,} sessions are whole now"
         said.append(f"Accepted: {bars:,} bars are stored as they came; {whole}.")
         data["accepted"] = asdict(done)
-    session.console.show(Outcome("data.check", data, (Text(said),), next=("qfund data check",)))
+    session.console.show(Outcome("data.check", data, (Text(said),), next=("qfund data check",), deed=True))
 
 
 def _audit(
@@ -221,7 +253,7 @@ def _checked(findings: Sequence[Finding], held: Sequence[Entry]) -> Outcome:
             DataQualityError(f"{' and '.join(told).capitalize()}.", fix=first, code="DOUBTFUL_BARS")
         )
         return Outcome("data.check", data, blocks, errors=errors, next=more)
-    return Outcome("data.check", data, blocks)
+    return Outcome("data.check", data, blocks, deed=not (findings or held))
 
 
 @dataclass(frozen=True)
@@ -235,6 +267,7 @@ class _Fault:
         symbol: its symbol, None when it had none.
         session: its session, None when it had no time.
         name: what ``--accept`` takes; None where that is no way.
+        row: its number in the quarantine, None when it is stored.
         stored: whether it is stored, so that it is asked for again only by a full refresh.
     """
 
@@ -244,6 +277,7 @@ class _Fault:
     symbol: str | None
     session: date | None
     name: str | None
+    row: int | None
     stored: bool
 
     @property
@@ -264,13 +298,22 @@ def _faults(findings: Sequence[Finding], held: Sequence[Entry]) -> Iterator[_Fau
     from qfund.store.accepting import ACCEPTABLE
 
     for one in held:
-        name = str(one.quarantine_id) if one.reason in ACCEPTABLE else None
-        yield _Fault(one.reason, one.vendor, one.timeframe, one.symbol, one.session, name, stored=False)
+        storable = one.reason in ACCEPTABLE and one.reason != "not_a_session"
+        name = str(one.quarantine_id) if storable else None
+        place = (one.symbol, one.session)
+        yield _Fault(one.reason, one.vendor, one.timeframe, *place, name, one.quarantine_id, stored=False)
     for found in findings:
         if found.rule not in HINTS:
             name = found.name if found.is_bar and found.rule in ACCEPTABLE else None
             yield _Fault(
-                found.rule, found.vendor, found.timeframe, found.symbol, found.session, name, stored=True
+                found.rule,
+                found.vendor,
+                found.timeframe,
+                found.symbol,
+                found.session,
+                name,
+                None,
+                stored=True,
             )
 
 
@@ -286,7 +329,10 @@ def _mends(faults: Sequence[_Fault]) -> list[str]:
     found = [f"once {one.vendor} sends raw prices: {one.asking}" for one in adjusted]
     found += [one.asking for one in unfit]
     found += [f"if it is right: qfund data check --accept {one.name}" for one in doubtful[:1]]
-    return list(dict.fromkeys(found))[:_MOST_HINTS]
+    idle = [one.row for one in unfit if one.row is not None]
+    found = list(dict.fromkeys(found))[: _MOST_HINTS - 1]
+    found += [f"if it never comes right: qfund data check --dismiss {idle[0]}"] if idle else []
+    return list(dict.fromkeys(found))
 
 
 def _quarantine(held: Sequence[Entry]) -> Table:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import shlex
 from collections import Counter
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -31,6 +31,7 @@ from qfund.errors import DataQualityError
 if TYPE_CHECKING:
     from qfund.ingest.ledger import Gap
     from qfund.store.sources import Series
+    from qfund.store.unanswered import Unanswered
 
 _MOST_ROWS = 200  # lines of a table; counts are always exact
 _MOST_SYMBOLS = 20  # names in a suggested command
@@ -64,54 +65,103 @@ def gaps(
     """Show the sessions that should have bars and have none, with what is known of each.
 
     A session is expected when the exchange was open and the symbol was listed. It may never have been asked
-    for, the vendor may have nothing, or its bars were not fit. Of minute bars sessions with few minutes are
-    shown too; for quiet shares they are normal and count as no gap.
+    for, the vendor may have nothing, or its bars were not fit. A symbol that was asked for and never answered
+    is told too, and so is one that you name and no run asked for; both count as gaps. Of minute bars sessions
+    with few minutes are shown too; for quiet shares they are normal and count as no gap.
 
     Example: qfund data gaps --vendor sample --since 2012-01-01
     """
     from dataclasses import asdict
 
     from qfund.ingest import ledger
+    from qfund.store.unanswered import unanswered
 
     session = Session.of(ctx)
     first, last = period(since, until, today=datetime.now(UTC).date())
     chosen = symbols(symbol)
     found: list[tuple[Series, Gap]] = []
     with session.open_store() as store:
-        for series in stored_series(store, vendor, timeframe):
+        among = stored_series(store, vendor, timeframe)
+        for series in among:
             some = ledger.gaps(store, series, symbols=chosen, since=first, until=last, thin=thin)
             found += [(series, gap) for gap in some]
+        silent = unanswered(
+            store, among, vendor=vendor, timeframe=timeframe, symbols=chosen, since=first, until=last
+        )
     totals = Counter[str]()
     for _, gap in found:
         totals[gap.kind] += gap.sessions
     missing = sum(count for kind, count in totals.items() if kind != "thin")
-    commands = _remedies(found)
+    commands = [*_remedies(found), *_askings(silent, vendor, among, first, last)]
     data = {
         "gaps": [
             {"vendor": series.vendor, "feed": series.feed, "timeframe": series.timeframe, **asdict(gap)}
             for series, gap in found
         ],
         "sessions": {kind: totals[kind] for kind in ledger.KINDS},
+        "unanswered": [asdict(one) for one in silent],
         "remedies": commands,
     }
-    error = DataQualityError(
-        f"{missing:,} expected sessions have no fit bars.", fix=commands[0] if commands else None, code="GAPS"
-    )
+    told = [f"{missing:,} expected sessions have no fit bars"] if missing else []
+    told += [f"{len({one.symbol for one in silent}):,} symbols were never answered"] if silent else []
+    error = DataQualityError(f"{' and '.join(told)}.", fix=commands[0] if commands else None, code="GAPS")
     outcome = Outcome(
         "data.gaps",
         data,
-        _gap_blocks(found, totals),
-        errors=(error,) if exit_code and missing else (),
+        (*_gap_blocks(found, totals, whole=not silent), *_silences(silent)),
+        errors=(error,) if exit_code and told else (),
         next=commands,
+        deed=not (found or silent),  # that all is well is no news for --quiet
     )
     session.console.show(outcome)
 
 
-def _gap_blocks(found: Sequence[tuple[Series, Gap]], totals: Counter[str]) -> tuple[Block, ...]:
+def _silences(silent: Sequence[Unanswered]) -> tuple[Block, ...]:
+    """A line for each symbol without any answer."""
+    lines = [
+        f"{one.symbol}: asked of {one.vendor} for {one.timeframe} bars from {one.since} to {one.until},"
+        " and never answered."
+        if one.vendor
+        else f"{one.symbol}: never answered, no run asked for it."
+        for one in silent[:_MOST_ROWS]
+    ]
+    lines += [f"{len(silent) - len(lines):,} more with --json"] if len(silent) > len(lines) else []
+    return (Text(lines),) if lines else ()
+
+
+def _askings(
+    silent: Sequence[Unanswered],
+    vendor: str | None,
+    among: Sequence[Series],
+    since: date | None,
+    until: date | None,
+) -> list[str]:
+    """The ingests that ask again for what was never answered, one for each vendor and length of bars."""
+    vendors = {one.vendor for one in among}
+    nobody = vendor or (next(iter(vendors)) if len(vendors) == 1 else "NAME")
+    groups: dict[tuple[str, str | None, str], list[Unanswered]] = {}
+    for one in silent:
+        key = (one.vendor or nobody, one.feed, one.timeframe or "1d")
+        groups.setdefault(key, []).append(one)
+    commands = []
+    for (name, feed, timeframe), some in groups.items():
+        words = [*ingest_of(name), *(["--feed", feed] if feed and len(offers_of(name)) > 1 else [])]
+        words += ["--timeframe", timeframe] if timeframe != "1d" else []
+        words += ["--symbols", ",".join(sorted(one.symbol for one in some)[:_MOST_SYMBOLS])]
+        first = min((one.since for one in some if one.since), default=since)
+        last = max((one.until for one in some if one.until), default=until)
+        words += [*(["--since", str(first)] if first else []), *(["--until", str(last)] if last else [])]
+        commands.append(shlex.join(words))
+    return commands
+
+
+def _gap_blocks(
+    found: Sequence[tuple[Series, Gap]], totals: Counter[str], *, whole: bool
+) -> tuple[Block, ...]:
     from qfund.ingest.ledger import KINDS
 
     if not found:
-        return (Text("No gap: every expected session has bars."),)
+        return () if not whole else (Text("No gap: every expected session has bars."),)
     columns: list[Column | str] = ["symbol", "vendor", "feed", "bars of", "since", "until"]
     columns += [Column("sessions", "right"), Column("bars", "right"), Column("expected", "right"), "what"]
     rows = [

@@ -225,12 +225,12 @@ def _repaired(series: Series, vendor: str, done: Sequence[Filled]) -> Outcome:
 
 
 def stored_series(store: Store, vendor: str | None, timeframe: Timeframe | None) -> list[Series]:
-    """The stored series of a vendor and a timeframe, or all."""
+    """The series of a vendor and a timeframe, or all, also those of which every bar was rejected."""
     from qfund.market.bars import TIMEFRAMES
     from qfund.store import sources
 
     lengths = TIMEFRAMES if timeframe is None else (timeframe,)
-    found = [one for length in lengths for one in sources.sources(store, length)]
+    found = [one for length in lengths for one in sources.asked(store, length)]
     return [one for one in found if vendor is None or one.vendor == vendor]
 
 

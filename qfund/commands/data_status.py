@@ -31,7 +31,8 @@ def status(
 ) -> None:
     """Show how far the stored bars reach, their holes, and which ingests run or were interrupted.
 
-    Sessions are those that should have bars: from the first that was asked for, while the symbol was listed.
+    Sessions are those that should have bars: from the first that anything is known of, to the last of
+    any symbol of the series: answered, stored or in quarantine, while the symbol was listed.
     Asked are those of them that a vendor has answered for; holes are the gaps that `data gaps` lists.
 
     Example: qfund data status --vendor sample

@@ -92,8 +92,8 @@ class Outcome:
         errors: what failed while the rest went well.
         next: commands worth running now; shown as ``Next:`` lines on stderr, never in JSON.
         exit_code: the process's exit code; left at 0 with errors, the first error's code counts.
-        deed: whether the blocks only tell of something that was done, instead of answering a question;
-            ``--quiet`` leaves them out when all went well.
+        deed: whether the blocks only tell of something that was done, or that all is well, instead of
+            answering a question; ``--quiet`` leaves them out when all went well.
     """
 
     command: str

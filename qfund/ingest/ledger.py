@@ -65,8 +65,8 @@ class Standing:
     """How many sessions an instrument should have, and what is known of them.
 
     Attributes:
-        expected: from the first that was asked of it to the last that was asked of any in the series, while
-            it was listed.
+        expected: from the first that anything is known of to the last of any in the series, while it was
+            listed.
         asked: those of them that were asked, answered and fit.
         missing: those of them that are gaps, whatever is known of each; thin ones are none.
     """
@@ -107,8 +107,9 @@ def gaps(
         store: where to look.
         series: which series.
         symbols: only these; None for all that were ever asked for.
-        since: first session; None: of each instrument the first that was asked.
-        until: last session; None: the last that was asked of any instrument of the series.
+        since: first session; None: of each instrument the first that anything is known of.
+        until: last session; None: the last that anything is known of, of any instrument of the series:
+            asked, stored or in quarantine.
         thin: per cent of a session's minutes below which minute bars are thin; 0 for never.
     """
     for account, hours, start in _looked_at(store, series, symbols, since, until):
@@ -125,10 +126,8 @@ def _looked_at(
     """The account of each instrument, the hours of the sessions that count, and the first of them."""
     everyone = holders(store, series)
     wanted = [one for one in everyone if symbols is None or one.symbol in symbols]
-    last = until or max((one.covered[-1][1] for one in everyone if one.covered), default=None)
-    if last is None:
-        last = max((_date(one.doubtful[-1]) for one in everyone if len(one.doubtful)), default=None)
-    starts = {one.instrument_id: since or _first(one) for one in wanted}
+    last = until or max((one.reach[1] for one in everyone if one.reach), default=None)
+    starts = {one.instrument_id: since or (one.reach[0] if one.reach else None) for one in wanted}
     first = min((day for day in starts.values() if day is not None), default=None)
     if first is None or last is None or first > last:
         return
@@ -187,13 +186,6 @@ def _kinds(
 def _possible(series: Series, hours: Windows) -> np.ndarray:
     """The most bars of each session."""
     return _most(hours) if series.timeframe == "1m" else np.ones(len(hours.days), dtype=np.int64)
-
-
-def _first(holder: Holder) -> date | None:
-    """The first session that was asked of an instrument."""
-    days = [holder.covered[0][0]] if holder.covered else []
-    days += [_date(holder.doubtful[0])] if len(holder.doubtful) else []
-    return min(days, default=None)
 
 
 def _expected(holder: Holder, hours: Windows, since: date) -> np.ndarray:

@@ -116,7 +116,7 @@ def find(
         thin: per cent of a session's minutes below which minute bars are filled up.
     """
     wanted = holders(store, series, symbols)
-    days = [day for one in wanted for span in one.covered for day in span]
+    days = [day for one in wanted if one.reach for day in one.reach]
     first, last = since or min(days, default=None), until or max(days, default=None)
     if first is None or last is None or first > last:
         return []

@@ -1,8 +1,9 @@
-"""Bars that a person takes out of the quarantine and accepts as they came.
+"""Bars that a person takes out of the quarantine: accepts as they came, or dismisses.
 
 Promises: all of them are stored or none; each is stored as it came, never altered; its session counts as
 answered as soon as nothing else of it is in quarantine. A bar that cannot be one (no price, high below low)
-is never accepted.
+is never accepted, nor one of a day without a session. What is dismissed is not stored; its session stays as
+open as it is.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import pyarrow as pa
 
 from qfund.errors import DataQualityError, NotFoundError
 from qfund.market.bars import FIELDS, Timeframe
+from qfund.market.sessions import sessions
 from qfund.store import claims, coverage, nearby
 from qfund.store.bars import Written, write_bars
 from qfund.store.faults import translated
@@ -96,6 +98,29 @@ def accept(store: Store, ids: Sequence[int]) -> Accepted:
     return total
 
 
+def dismiss(store: Store, ids: Sequence[int]) -> int:
+    """Let rows of the quarantine go without storing them; they stay there as history.
+
+    Args:
+        store: where they are.
+        ids: their numbers, see ``quarantine.Entry.quarantine_id``.
+
+    Returns:
+        How many rows that are.
+
+    Raises:
+        NotFoundError: no such row is in quarantine; then none is dismissed.
+    """
+    with translated(), store.sql.begin() as connection:
+        rows = connection.exec_driver_sql(
+            "UPDATE sec.quarantine SET released_at = clock_timestamp(), released_by = 'dismissed'"
+            " WHERE released_at IS NULL AND quarantine_id = ANY (%s) RETURNING quarantine_id",
+            (list(ids),),
+        ).all()
+        _all_there(ids, {row[0] for row in rows})
+    return len(rows)
+
+
 @dataclass(frozen=True)
 class Stored:
     """A stored bar that a check doubts.
@@ -156,10 +181,40 @@ def _vouched(conn: Any, one: Stored, run: int) -> None:
 def _unacceptable(what: str, reason: str, details: Mapping[str, object]) -> DataQualityError:
     return DataQualityError(
         f"{what} ({reason}) cannot be right as it is.",
-        fix="let the vendor correct it, or: qfund data repair --vendor OTHER",
+        fix=(
+            f"qfund data check --dismiss {details['id']}"
+            if "id" in details
+            else "let the vendor correct it, or: qfund data repair --vendor OTHER"
+        ),
         code="NOT_ACCEPTABLE",
         details={**details, "reason": reason},
     )
+
+
+def _called(row: Any) -> str:
+    """A row in words, which need not be a bar."""
+    return f"Bar {row.quarantine_id} of {row.symbol}" if row.symbol else f"Row {row.quarantine_id}"
+
+
+def _sessionless(row: Any, calendar: str) -> DataQualityError:
+    return DataQualityError(
+        f"{_called(row)} is of {row.session}, on which {calendar} has no session: it cannot be stored.",
+        fix=f"qfund data check --dismiss {row.quarantine_id}",
+        code="NO_SESSION",
+        details={"id": row.quarantine_id, "session": str(row.session), "calendar": calendar},
+    )
+
+
+def _all_there(ids: Sequence[int], there: set[int]) -> None:
+    """Raises NotFoundError when not every number is there."""
+    absent = sorted(set(ids) - there)
+    if absent:
+        raise NotFoundError(
+            f"Nothing in quarantine has the number {', '.join(map(str, absent))}.",
+            fix="qfund data check",
+            code="NOT_IN_QUARANTINE",
+            details={"ids": absent},
+        )
 
 
 def _rows(store: Store, ids: Sequence[int]) -> list[Any]:
@@ -172,18 +227,18 @@ def _rows(store: Store, ids: Sequence[int]) -> list[Any]:
                 (list(ids),),
             ).all()
         )
-    absent = sorted(set(ids) - {row.quarantine_id for row in rows})
-    if absent:
-        raise NotFoundError(
-            f"No bar in quarantine has the number {', '.join(map(str, absent))}.",
-            fix="qfund data check",
-            code="NOT_IN_QUARANTINE",
-            details={"ids": absent},
-        )
+    _all_there(ids, {row.quarantine_id for row in rows})
     for row in rows:
-        if row.reason not in ACCEPTABLE or row.instrument_id is None or row.session is None:
-            what = f"Bar {row.quarantine_id} of {row.symbol}"
-            raise _unacceptable(what, row.reason, {"id": row.quarantine_id})
+        sessionless = row.reason == "not_a_session"  # said below in better words
+        if (
+            (row.reason not in ACCEPTABLE and not sessionless)
+            or row.instrument_id is None
+            or row.session is None
+        ):
+            raise _unacceptable(_called(row), row.reason, {"id": row.quarantine_id})
+        calendar = by_number(store, row.source_id, row.timeframe).calendar
+        if not len(sessions(calendar, row.session, row.session)):
+            raise _sessionless(row, calendar)
     times = [(row.source_id, row.timeframe, row.instrument_id, row.session, row.ts) for row in rows]
     if len(set(times)) < len(times):
         raise DataQualityError("Two of these bars are of one time: accept one of them.", code="TWO_BARS")

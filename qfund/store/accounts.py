@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
+from qfund.market.bars import Timeframe
 from qfund.store.endings import endings, held, inactive
 from qfund.store.faults import translated
 from qfund.store.sources import Series
@@ -39,6 +40,8 @@ class Holder:
             of the merger or removal that ended it, or the last day of its last name.
         covered: inclusive spans of sessions that were asked, answered and fit, increasing.
         doubtful: sessions with bars in quarantine, int32 days since 1970-01-01, increasing.
+        reach: the first and the last session that anything is known of: answered, stored, or brought by a bar
+            that was rejected; None when only bars of no fit day came. What lies between is expected.
         first_bar: where it began on a day that nobody tells, its first session with a bar in any series.
         last_bar: where it ended on a day that nobody tells, its last one.
     """
@@ -49,6 +52,7 @@ class Holder:
     delisted_on: date | None
     covered: tuple[Span, ...]
     doubtful: np.ndarray
+    reach: Span | None
     first_bar: date | None = None
     last_bar: date | None = None
 
@@ -68,6 +72,14 @@ class Account:
     bars: np.ndarray
 
 
+_DAYLESS = "'before_calendar', 'future', 'not_a_session', 'outside_span', 'symbol'"
+"""Reasons of bars whose day says nothing of what should be there."""
+
+_TABLES: dict[Timeframe, tuple[str, ...]] = {"1d": ("bar_1d",), "1m": ("bar_1m_day", "bar_1m_hot")}
+
+_PROBE = """(SELECT b.session FROM sec.{table} b
+           WHERE b.instrument_id = k.instrument_id AND b.source_id = %(source)s ORDER BY 1 {order} LIMIT 1)"""
+
 _HOLDERS = """
 SELECT k.instrument_id, n.symbol, i.listed_on, i.delisted_on,
        (SELECT array_agg(lower(r) ORDER BY r) FROM unnest(k.sessions) r),
@@ -78,12 +90,20 @@ SELECT k.instrument_id, n.symbol, i.listed_on, i.delisted_on,
        upper(n.valid) - 1,
        (SELECT lower(x.valid) FROM sec.instrument_symbol x
          WHERE x.instrument_id = k.instrument_id AND x.vendor_id = s.vendor_id
-         ORDER BY lower(x.valid) NULLS FIRST LIMIT 1)
-  FROM (SELECT coalesce(c.instrument_id, q.instrument_id) AS instrument_id, c.sessions
+         ORDER BY lower(x.valid) NULLS FIRST LIMIT 1),
+       least(lower(k.sessions), d.first, {first}), greatest(upper(k.sessions) - 1, d.last, {last})
+  FROM (SELECT coalesce(c.instrument_id, o.instrument_id) AS instrument_id, c.sessions
           FROM (SELECT * FROM ops.coverage WHERE source_id = %(source)s AND timeframe = %(timeframe)s) c
-          FULL JOIN (SELECT DISTINCT instrument_id FROM sec.quarantine
-                      WHERE source_id = %(source)s AND timeframe = %(timeframe)s AND released_at IS NULL
-                        AND instrument_id IS NOT NULL) q USING (instrument_id)) k
+          FULL JOIN (SELECT q.instrument_id FROM sec.quarantine q
+                      WHERE q.source_id = %(source)s AND q.timeframe = %(timeframe)s
+                        AND q.instrument_id IS NOT NULL
+                      UNION
+                     SELECT k.instrument_id FROM sec.instrument_symbol k
+                       JOIN sec.source s ON s.source_id = %(source)s AND s.vendor_id = k.vendor_id
+                      WHERE {first} IS NOT NULL) o USING (instrument_id)) k
+  LEFT JOIN (SELECT q.instrument_id, min(q.session) AS first, max(q.session) AS last FROM sec.quarantine q
+              WHERE q.source_id = %(source)s AND q.timeframe = %(timeframe)s
+                AND q.reason NOT IN ({dayless}) GROUP BY 1) d USING (instrument_id)
   JOIN sec.instrument i USING (instrument_id)
   JOIN sec.source s ON s.source_id = %(source)s
   JOIN LATERAL (SELECT x.symbol, x.valid FROM sec.instrument_symbol x
@@ -94,12 +114,21 @@ SELECT k.instrument_id, n.symbol, i.listed_on, i.delisted_on,
 """
 
 
+def _query(timeframe: Timeframe) -> str:
+    """The question for the holders of a series, with the tables of its bars."""
+    probes = {
+        name: f"{choose}({', '.join(_PROBE.format(table=one, order=order) for one in _TABLES[timeframe])})"
+        for name, choose, order in (("first", "least", "ASC"), ("last", "greatest", "DESC"))
+    }
+    return _HOLDERS.format(**probes, dayless=_DAYLESS)
+
+
 def holders(store: Store, series: Series, symbols: Sequence[str] | None = None) -> list[Holder]:
     """The instruments that a series was ever asked for, by number; only these symbols when some are named."""
     wanted = None if symbols is None else list(symbols)
     values = {"source": series.source_id, "timeframe": series.timeframe, "symbols": wanted}
     with translated(), store.sql.connect() as connection:
-        rows = connection.exec_driver_sql(_HOLDERS, values).all()
+        rows = connection.exec_driver_sql(_query(series.timeframe), values).all()
         ended = endings(connection, series.vendor)
         dead = inactive(connection, [row[0] for row in rows]) | set(ended)
         began = {row[0] for row in rows if row[2] is None and row[8] is not None}
@@ -113,6 +142,7 @@ def holders(store: Store, series: Series, symbols: Sequence[str] | None = None) 
             delisted_on=row[3] or ended.get(row[0]) or row[7],
             covered=tuple(zip(row[4] or (), row[5] or (), strict=True)),
             doubtful=np.array(sorted(row[6] or ()), dtype=np.int32),
+            reach=None if row[9] is None else (row[9], row[10]),
             first_bar=bars[row[0]][0] if row[0] in began & bars.keys() else None,
             last_bar=bars[row[0]][1] if row[0] in gone & bars.keys() else None,
         )

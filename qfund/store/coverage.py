@@ -98,7 +98,7 @@ class Status:
         first: first session with a bar, None without any.
         last: last session with a bar.
         bars: bars stored.
-        updated_at: when coverage last changed.
+        updated_at: when coverage last changed; without any, when a bar was last rejected, None without.
     """
 
     instrument_id: int
@@ -112,38 +112,45 @@ class Status:
     first: date | None
     last: date | None
     bars: int
-    updated_at: datetime
+    updated_at: datetime | None
     price_kind: str = "trade"
 
 
 _STATUS = """
-SELECT c.instrument_id, c.source_id, n.symbol, v.name AS vendor, s.feed, s.basis, s.hours, s.price_kind,
-       c.timeframe, b.first, b.last, coalesce(b.bars, 0) AS bars, c.updated_at
+WITH b AS (
+  SELECT '1d' AS timeframe, d.instrument_id, d.source_id, min(d.session) AS first, max(d.session) AS last,
+         count(*) AS bars
+    FROM sec.bar_1d d GROUP BY 2, 3
+   UNION ALL
+  SELECT '1m', m.instrument_id, m.source_id, min(m.session), max(m.session), sum(m.bars)
+    FROM (SELECT p.instrument_id, p.source_id, p.session, cardinality(p.minute) AS bars
+            FROM sec.bar_1m_day p
+           UNION ALL
+          SELECT h.instrument_id, h.source_id, h.session, count(*)
+            FROM sec.bar_1m_hot h GROUP BY 1, 2, 3) m GROUP BY 2, 3),
+q AS (
+  SELECT timeframe, instrument_id, source_id, max(seen_at) AS seen_at
+    FROM sec.quarantine WHERE instrument_id IS NOT NULL GROUP BY 1, 2, 3)
+SELECT instrument_id, source_id, n.symbol, v.name AS vendor, s.feed, s.basis, s.hours, s.price_kind,
+       timeframe, b.first, b.last, coalesce(b.bars, 0) AS bars,
+       coalesce(c.updated_at, q.seen_at) AS updated_at
   FROM ops.coverage c
+  FULL JOIN q USING (timeframe, instrument_id, source_id)
+  FULL JOIN b USING (timeframe, instrument_id, source_id)
   JOIN sec.source s USING (source_id)
   JOIN sec.vendor v USING (vendor_id)
   JOIN LATERAL (SELECT x.symbol FROM sec.instrument_symbol x
-                 WHERE x.instrument_id = c.instrument_id AND x.vendor_id = s.vendor_id
+                 WHERE x.instrument_id = coalesce(c.instrument_id, q.instrument_id, b.instrument_id)
+                   AND x.vendor_id = s.vendor_id
                  ORDER BY upper(x.valid) DESC NULLS FIRST LIMIT 1) n ON true
-  LEFT JOIN (SELECT '1d' AS timeframe, d.instrument_id, d.source_id, min(d.session) AS first,
-                    max(d.session) AS last, count(*) AS bars
-               FROM sec.bar_1d d GROUP BY 2, 3
-              UNION ALL
-             SELECT '1m', m.instrument_id, m.source_id, min(m.session), max(m.session), sum(m.bars)
-               FROM (SELECT p.instrument_id, p.source_id, p.session, cardinality(p.minute) AS bars
-                       FROM sec.bar_1m_day p
-                      UNION ALL
-                     SELECT h.instrument_id, h.source_id, h.session, count(*)
-                       FROM sec.bar_1m_hot h GROUP BY 1, 2, 3) m GROUP BY 2, 3) b
-         ON (b.timeframe, b.instrument_id, b.source_id) = (c.timeframe, c.instrument_id, c.source_id)
  WHERE (%(vendor)s::text IS NULL OR v.name = %(vendor)s)
-   AND (%(timeframe)s::text IS NULL OR c.timeframe = %(timeframe)s)
- ORDER BY v.name, s.feed, c.timeframe, n.symbol
+   AND (%(timeframe)s::text IS NULL OR timeframe = %(timeframe)s)
+ ORDER BY v.name, s.feed, timeframe, n.symbol
 """
 
 
 def status(store: Store, vendor: str | None = None, timeframe: Timeframe | None = None) -> list[Status]:
-    """What is stored, one row for each instrument and series that was ever asked for."""
+    """What is stored, one row for each instrument and series that ever got an answer, fit or not."""
     with translated(), store.sql.connect() as connection:
         rows = connection.exec_driver_sql(_STATUS, {"vendor": vendor, "timeframe": timeframe})
         found = rows.mappings().all()

@@ -1,8 +1,9 @@
 """The quarantine: bars that were not fit to be stored, until a later answer or a person decides.
 
 Promises: a bad bar that comes again is the same row, seen once more; a run adds or renews at most
-:data:`MOST_ROWS` rows. A row leaves the quarantine in three ways only: a later answer for its session was
-fit, a person accepted it as it came, or a person accepted another bar of its time. Nothing is ever deleted.
+:data:`MOST_ROWS` rows. A row leaves the quarantine in four ways only: a later answer for its session was
+fit, a person accepted it as it came or another bar of its time, or a person dismissed it. Nothing is ever
+deleted.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 VERSION_SCHEMA = "ops"
 VERSION_TABLE = "schema_revision"
-HEAD = "0003"  # the newest migration's id; a test compares it with the files
+HEAD = "0004"  # the newest migration's id; a test compares it with the files
 OLDEST_SERVER = 14  # multiranges
 _LOCK = 0x7166_756E_64  # "qfund"
 

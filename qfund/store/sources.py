@@ -148,6 +148,20 @@ def sources(store: Store, timeframe: Timeframe) -> list[Series]:
     return [_series(row, timeframe) for row in rows]
 
 
+def asked(store: Store, timeframe: Timeframe) -> list[Series]:
+    """The series of a timeframe that ever got an answer, also where every bar of it was rejected."""
+    with translated(), store.sql.connect() as connection:
+        rows = connection.exec_driver_sql(
+            _SOURCE + " WHERE EXISTS (SELECT 1 FROM ops.coverage c"  # noqa: S608 - our own text
+            "                WHERE c.source_id = s.source_id AND c.timeframe = %(timeframe)s)"
+            "    OR EXISTS (SELECT 1 FROM sec.quarantine q"
+            "                WHERE q.source_id = s.source_id AND q.timeframe = %(timeframe)s)"
+            " ORDER BY s.source_id",
+            {"timeframe": timeframe},
+        ).all()
+    return [_series(row, timeframe) for row in rows]
+
+
 def only(
     found: Sequence[Series],
     *,

@@ -23,10 +23,10 @@ def cover(shelf, *spans, symbol="A"):
         coverage.add_coverage(conn, shelf.series, {shelf.ids[symbol]: spans})
 
 
-def doubt(shelf, *days, symbol="A"):
+def doubt(shelf, *days, symbol="A", reason="spike"):
     run = coverage.start_run(shelf.store, shelf.vendor, "bars", {})
     table = daily_table([flat(symbol, day, 1.0) for day in days])
-    table = table.append_column("reason", pa.array(["spike"] * len(days)))
+    table = table.append_column("reason", pa.array([reason] * len(days)))
     if shelf.series.timeframe == "1m":
         table = table.append_column("ts", pa.nulls(len(days), pa.timestamp("us", tz="UTC")))
     with shelf.store.transaction() as conn:
@@ -140,6 +140,38 @@ def test_a_symbol_of_which_all_was_rejected_is_in_the_ledger(shelf):
     shelf.list("A")
     doubt(shelf, MARCH[2])
     assert told(shelf) == [("A", "quarantined", MARCH[2], MARCH[2], 1)]
+
+
+def test_what_is_missing_after_the_last_answered_session_is_a_gap(shelf):
+    """Torn, stored and rejected sessions after the last answered one are expected too."""
+    shelf.write(flat("A", day, 10.0) for day in (*MARCH[:4], MARCH[5]))
+    cover(shelf, (MARCH[0], MARCH[2]))
+    doubt(shelf, MARCH[6])
+    assert told(shelf) == [
+        ("A", "not_asked", MARCH[4], MARCH[4], 1),
+        ("A", "quarantined", MARCH[6], MARCH[6], 1),
+    ]
+    (standing,) = standings(shelf.store, shelf.series).values()
+    assert standing == Standing(expected=7, asked=3, missing=2)
+
+
+def test_bars_before_the_first_answered_session_begin_the_ledger(shelf):
+    shelf.write(flat("A", day, 10.0) for day in (MARCH[0], MARCH[2]))
+    cover(shelf, (MARCH[2], MARCH[2]))
+    assert told(shelf) == [("A", "not_asked", MARCH[1], MARCH[1], 1)]
+
+
+def test_bars_that_were_never_answered_whole_are_in_the_ledger(shelf):
+    shelf.write(flat("A", day, 10.0) for day in (MARCH[0], MARCH[2]))
+    assert told(shelf) == [("A", "not_asked", MARCH[1], MARCH[1], 1)]
+
+
+@pytest.mark.parametrize("reason", ["future", "before_calendar", "outside_span", "not_a_session"])
+def test_a_bar_of_a_day_that_is_none_expects_no_sessions(shelf, reason):
+    shelf.write(flat("A", day, 10.0) for day in MARCH[:3])
+    cover(shelf, (MARCH[0], MARCH[2]))
+    doubt(shelf, date(1901, 1, 5), date(2090, 1, 7), reason=reason)
+    assert told(shelf) == []
 
 
 def test_an_empty_store_has_no_ledger(shelf):

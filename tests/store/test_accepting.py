@@ -8,7 +8,7 @@ import pytest
 
 from qfund.errors import DataQualityError, NotFoundError
 from qfund.store import coverage, quarantine
-from qfund.store.accepting import accept
+from qfund.store.accepting import accept, dismiss
 from tests.store.test_quarantine import MON, NAN, WED, begin, put, shelf
 from tests.support.stored import Shelf, flat, minute
 
@@ -88,3 +88,15 @@ def test_what_is_no_bar_is_never_accepted(shelf, row, reason):
 def test_an_unknown_number_is_told(shelf):
     with pytest.raises(NotFoundError, match="99"):
         accept(shelf.store, [99])
+
+
+def test_a_torn_row_without_a_symbol_is_no_bar_of_none_and_can_be_dismissed(shelf):
+    put(shelf, [flat(None, None, 1.0), flat("A", MON, 1.0)], "torn", "spike")
+    (torn,) = [one for one in quarantine.entries(shelf.store) if one.reason == "torn"]
+    with pytest.raises(DataQualityError, match=f"^Row {torn.quarantine_id} "):
+        accept(shelf.store, [torn.quarantine_id])
+    with pytest.raises(NotFoundError):
+        dismiss(shelf.store, [torn.quarantine_id, 99])  # all or nothing
+    assert len(quarantine.entries(shelf.store)) == 2
+    assert dismiss(shelf.store, [torn.quarantine_id]) == 1
+    assert [one.reason for one in quarantine.entries(shelf.store)] == ["spike"]
