@@ -102,8 +102,10 @@ def gaps(
         "unanswered": [asdict(one) for one in silent],
         "remedies": commands,
     }
-    told = [f"{missing:,} expected sessions have no fit bars"] if missing else []
-    told += [f"{len({one.symbol for one in silent}):,} symbols were never answered"] if silent else []
+    days = "session has" if missing == 1 else "sessions have"
+    told = [f"{missing:,} expected {days} no fit bars"] if missing else []
+    mute = len({one.symbol for one in silent})
+    told += [f"{mute:,} {'symbol was' if mute == 1 else 'symbols were'} never answered"] if silent else []
     error = DataQualityError(f"{' and '.join(told)}.", fix=commands[0] if commands else None, code="GAPS")
     outcome = Outcome(
         "data.gaps",
