@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Literal
 
 import numpy as np
@@ -76,10 +76,10 @@ class Standing:
     missing: int
 
 
-def standings(store: Store, series: Series) -> dict[int, Standing]:
+def standings(store: Store, series: Series, *, now: datetime | None = None) -> dict[int, Standing]:
     """Instrument number → what `gaps` would tell, counted; nothing for one that was never asked for."""
     found = {}
-    for account, hours, start in _looked_at(store, series, None, None, None):
+    for account, hours, start in _looked_at(store, series, None, (None, None), now):
         expected = _expected(account.holder, hours, start)
         lacking = np.zeros(len(expected), dtype=bool)
         for mask in _kinds(account, series, hours, start, thin=0).values():
@@ -100,6 +100,7 @@ def gaps(
     since: date | None = None,
     until: date | None = None,
     thin: float = THIN,
+    now: datetime | None = None,
 ) -> Iterator[Gap]:
     """The gaps of a series, by instrument and session.
 
@@ -111,8 +112,9 @@ def gaps(
         until: last session; None: the last that anything is known of, of any instrument of the series:
             asked, stored or in quarantine.
         thin: per cent of a session's minutes below which minute bars are thin; 0 for never.
+        now: UTC; a session that is not over by then is not expected yet. None: the present.
     """
-    for account, hours, start in _looked_at(store, series, symbols, since, until):
+    for account, hours, start in _looked_at(store, series, symbols, (since, until), now):
         yield from _gaps(account, series, hours, start, thin)
 
 
@@ -120,10 +122,11 @@ def _looked_at(
     store: Store,
     series: Series,
     symbols: Sequence[str] | None,
-    since: date | None,
-    until: date | None,
+    span: tuple[date | None, date | None],
+    now: datetime | None,
 ) -> Iterator[tuple[Account, Windows, date]]:
     """The account of each instrument, the hours of the sessions that count, and the first of them."""
+    since, until = span
     everyone = holders(store, series)
     wanted = [one for one in everyone if symbols is None or one.symbol in symbols]
     last = until or max((one.reach[1] for one in everyone if one.reach), default=None)
@@ -132,6 +135,13 @@ def _looked_at(
     if first is None or last is None or first > last:
         return
     hours = windows(series.calendar, series.hours, first, last)
+    present = int((now or datetime.now(UTC)).timestamp() * 1_000_000)
+    if len(hours.ends) and hours.ends[-1] > present:
+        over = hours.days[hours.ends <= present]
+        if not len(over):
+            return
+        last = _date(over[-1])
+        hours = windows(series.calendar, series.hours, first, last)
     for account in accounts(store, series, wanted, first, last):
         start = starts[account.holder.instrument_id]
         if start is not None:

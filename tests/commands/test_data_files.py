@@ -7,7 +7,8 @@ from datetime import date, timedelta
 
 import pytest
 
-from qfund.store import bars, open_store
+from qfund.ingest import ledger
+from qfund.store import bars, open_store, sources
 from tests.commands.lines import command, document
 from tests.support.stored import Shelf, at, flat, minute, minute_table
 
@@ -55,9 +56,17 @@ def test_pack_as_a_document(filled):
     ]
 
 
-def test_minutes_of_a_running_session_count_in_the_status(filled):
+def test_minutes_that_were_never_answered_as_a_whole_count_in_the_status(filled, store):
     (row,) = document(filled("data status --timeframe 1m --json")[1], "data.status")["data"]["series"]
-    assert (row["bars"], row["first"], row["last"], row["holes"]) == (3, "2024-01-02", "2024-01-02", 0)
+    assert (row["bars"], row["first"], row["last"], row["holes"]) == (3, "2024-01-02", "2024-01-02", 1)
+
+
+@pytest.mark.parametrize(("hour", "missing"), [(15, []), (21, [DAY])])
+def test_a_session_that_is_going_on_is_no_gap_until_it_is_over(filled, store, hour, missing):
+    (series,) = sources.asked(store, "1m")
+    now = at(2024, 1, 2, hour, 5)
+    assert [gap.since for gap in ledger.gaps(store, series, now=now)] == missing
+    assert [one.missing for one in ledger.standings(store, series, now=now).values()] == [1] * len(missing)
 
 
 def test_export_and_import_into_another_store(filled, qfund, pg_server, tmp_path):
