@@ -71,8 +71,6 @@ def gaps(
 
     Example: qfund data gaps --vendor sample --since 2012-01-01
     """
-    from dataclasses import asdict
-
     from qfund.ingest import ledger
     from qfund.store.unanswered import unanswered
 
@@ -88,11 +86,22 @@ def gaps(
         silent = unanswered(
             store, among, vendor=vendor, timeframe=timeframe, symbols=chosen, since=first, until=last
         )
+    commands = [*_remedies(found), *_askings(silent, vendor, among, first, last)]
+    session.console.show(_outcome(found, silent, commands, exit_code=exit_code))
+
+
+def _outcome(
+    found: Sequence[tuple[Series, Gap]], silent: Sequence[Unanswered], commands: list[str], *, exit_code: bool
+) -> Outcome:
+    """Gaps and symbols without an answer, and what asks for them again."""
+    from dataclasses import asdict
+
+    from qfund.ingest import ledger
+
     totals = Counter[str]()
     for _, gap in found:
         totals[gap.kind] += gap.sessions
     missing = sum(count for kind, count in totals.items() if kind != "thin")
-    commands = [*_remedies(found), *_askings(silent, vendor, among, first, last)]
     data = {
         "gaps": [
             {"vendor": series.vendor, "feed": series.feed, "timeframe": series.timeframe, **asdict(gap)}
@@ -107,7 +116,7 @@ def gaps(
     mute = len({one.symbol for one in silent})
     told += [f"{mute:,} {'symbol was' if mute == 1 else 'symbols were'} never answered"] if silent else []
     error = DataQualityError(f"{' and '.join(told)}.", fix=commands[0] if commands else None, code="GAPS")
-    outcome = Outcome(
+    return Outcome(
         "data.gaps",
         data,
         (*_gap_blocks(found, totals, whole=not silent), *_silences(silent)),
@@ -115,7 +124,6 @@ def gaps(
         next=commands,
         deed=not (found or silent),  # that all is well is no news for --quiet
     )
-    session.console.show(outcome)
 
 
 def _silences(silent: Sequence[Unanswered]) -> tuple[Block, ...]:

@@ -15,8 +15,11 @@ from qfund.commands.session import Session
 from qfund.console import Column, Outcome, Table, Text
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from qfund.ingest.ledger import Standing
     from qfund.store.claims import Unended
+    from qfund.store.coverage import Status
 
 
 def register(data: typer.Typer) -> None:
@@ -66,6 +69,20 @@ def status(
         return
     never = ledger.Standing(0, 0, 0)
     counted = [standings.get((row.source_id, row.timeframe, row.instrument_id), never) for row in rows]
+    data["series"] = [asdict(row) | _counts(one) for row, one in zip(rows, counted, strict=True)]
+    session.console.show(
+        Outcome(
+            "data.status",
+            data,
+            (_table(rows, counted), *going_on),
+            warnings=warnings,
+            next=(f"qfund data show {rows[0].symbol}",),
+        )
+    )
+
+
+def _table(rows: Sequence[Status], counted: Sequence[Standing]) -> Table:
+    """A line for each series of a symbol."""
     counts = ("bars", "sessions", "asked", "holes")
     columns: list[Column | str] = ["symbol", "vendor", "feed", "bars of", "first", "last"]
     columns += [*(Column(name, "right") for name in counts), "updated"]
@@ -77,18 +94,9 @@ def status(
         [*(getattr(row, name) for name in (*names, "bars")), *_counts(one).values(), row.updated_at]
         for row, one in zip(rows, counted, strict=True)
     ]
-    data["series"] = [asdict(row) | _counts(one) for row, one in zip(rows, counted, strict=True)]
     holes = sum(one.missing for one in counted)
     caption = f"{len(rows)} series, {sum(row.bars for row in rows):,} bars, {holes:,} holes"
-    session.console.show(
-        Outcome(
-            "data.status",
-            data,
-            (Table(columns, cells, caption=caption), *going_on),
-            warnings=warnings,
-            next=(f"qfund data show {rows[0].symbol}",),
-        )
-    )
+    return Table(columns, cells, caption=caption)
 
 
 def _counts(one: Standing) -> dict[str, int]:
