@@ -186,8 +186,9 @@ class Ingest:
             self._vendor.listings(symbols),  # names change, and shares are delisted
             terms=self._vendor.capabilities.terms,
         )
+        # What became of those known before is seen once they are claimed.
         known = {one.instrument for one in facts.symbols}
-        return facts if known.issuperset(ids.values()) else self._look()  # see also once they are claimed
+        return facts if known.issuperset(ids.values()) else self._look()
 
     def _series(self) -> Series:
         offer = self._offer
